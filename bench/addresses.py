@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _USER = re.compile(r"(\b[a-z][a-z0-9+.-]*://)(?!/)(?:[^\s/?#@:]*:\S*|[^\s/?#]*)@", re.IGNORECASE)
-"""Start of an address up to its host; a password may hold any character but a space."""
+"""Start of an address up to its host; a password may contain any character but a space."""
 _SECRET = re.compile(
     r"([?&](?:\w*password|passwd|pwd|token|secret|api_?key)=)[^\s&'\"]+", re.IGNORECASE
 )
@@ -13,10 +13,10 @@ _MASK = "***"
 
 
 def mask_secrets(text: str) -> str:
-    """Return a text in which each address has ``***`` for user name, password and tokens.
+    """Return a text with ``***`` in place of user names, passwords and tokens in addresses.
 
-    All that is printed, logged or stored and may hold the address of a server or a database goes
-    through this function.
+    Apply it to every text with the address of a server or database before the text is printed,
+    logged or stored.
     """
     if "://" not in text:
         return text
@@ -24,5 +24,5 @@ def mask_secrets(text: str) -> str:
 
 
 def public_address(address: str) -> str:
-    """Return the address of a server without user name and password, as a link has it."""
+    """Return the address of a server without user name and password, for links."""
     return mask_secrets(address).replace(f"{_MASK}@", "")

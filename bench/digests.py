@@ -1,7 +1,7 @@
-"""Digests of values and of source code, for the keys that keep work from being done twice.
+"""Digests of values and source code, for the keys by which finished work is found again.
 
-The key of a fit holds everything that decides its result, that of a score also what decides the
-score.
+The key of a fit contains everything that affects its result; the key of a score also what affects
+the score.
 """
 
 from __future__ import annotations

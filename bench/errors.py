@@ -1,11 +1,11 @@
 """Errors that a user can act on.
 
-Every message is one line that names the file, column or parameter, what was expected, and the
-fix. The command line prints it without a traceback and exits with ``exit_code``.
+Every message is one line with the file, column or parameter, what was expected, and the fix. The
+command line prints it without a traceback and exits with ``exit_code``.
 
 The same fault has the same code everywhere: ``unknown_name`` (of a method, dataset, parameter or
 setting), ``invalid_value``, ``invalid_name``, ``missing_file``, ``unreadable``, ``not_writable``,
-``file_exists``, ``missing_column``, ``no_results`` and others that one place alone has.
+``file_exists``, ``missing_column``, ``no_results``, and codes that occur in one place only.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class BenchError(Exception):
     message
         One line for the user; passwords in addresses are masked.
     code
-        A short name of the fault, ``"transposed"`` say, for programs and tests; the wording of the
-        message may change, the code does not.
+        A short name of the fault, such as ``"transposed"``, for programs and tests. The wording of
+        the message may change, the code does not.
     """
 
     exit_code = 2
@@ -37,7 +37,7 @@ class UsageError(BenchError):
 
 
 class DataError(BenchError):
-    """A file or a matrix is not what a benchmark can run on."""
+    """A file or a matrix cannot be used in a benchmark."""
 
 
 class StoreError(BenchError):
@@ -45,7 +45,7 @@ class StoreError(BenchError):
 
 
 class MethodError(BenchError):
-    """A method failed on data that the harness had found sound."""
+    """A method failed on data that passed the checks."""
 
     exit_code = 3
 

@@ -1,4 +1,4 @@
-"""Texts that messages share, and notes of file readers."""
+"""Parts of messages, and notes of file readers."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _verb_options: ContextVar[frozenset[str]] = ContextVar("verb_options", default=f
 
 _RUN_ARGUMENTS = frozenset({"label_key", "batch_key", "labels", "layer", "no_labels"})
 MAX_NAMES = 3
-"""Most names in a message."""
+"""Largest number of names in a message."""
 
 
 def quote_names(names: Sequence[str]) -> str:
-    """Return the first names in quotes, with dots if there are more."""
+    """Return the first ``MAX_NAMES`` names in quotes, with dots if there are more."""
     shown = ", ".join(f"'{name}'" for name in names[:MAX_NAMES])
     return shown + (", ..." if len(names) > MAX_NAMES else "")
 
@@ -28,7 +28,7 @@ def quote_names(names: Sequence[str]) -> str:
 def did_you_mean(name: str, known: list[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for a close match, else the sorted list of known names.
 
-    Upper and lower case count as the same.
+    Upper and lower case are not distinguished.
     """
     folded = {candidate.casefold(): candidate for candidate in known}
     close = difflib.get_close_matches(name.casefold(), folded, n=2, cutoff=0.6)
@@ -39,7 +39,7 @@ def did_you_mean(name: str, known: list[str]) -> str:
 
 @contextmanager
 def named_options(names: Iterable[str]) -> Iterator[None]:
-    """Let messages of the code inside name these as flags of the command line's present verb."""
+    """Set the options of the current command, which messages in the block suggest as flags."""
     token = _verb_options.set(frozenset(names))
     try:
         yield
@@ -48,15 +48,15 @@ def named_options(names: Iterable[str]) -> Iterator[None]:
 
 
 def verb_options() -> frozenset[str]:
-    """Return the options of the command line's present verb; none in Python."""
+    """Return the options of the current command; empty in Python."""
     return _verb_options.get()
 
 
 def option_hint(where: Path | str, **options: Any) -> str:
-    """Return how the user sets options of reading a file.
+    """Return the text by which a user sets options of reading a file.
 
-    ``--part atac`` if the present verb has that flag; else ``'x.h5[part=atac]'``, which ``bench
-    run`` and ``bench.run`` take; in Python ``label_key='COLUMN'`` for arguments of ``bench.run``.
+    ``--part atac`` if the current command has the flag, ``label_key='COLUMN'`` for arguments of
+    ``bench.run`` in Python, else ``'x.h5[part=atac]'`` for ``bench run`` and ``bench.run``.
     """
     flags, arguments, in_brackets = [], [], []
     for name, value in options.items():
@@ -94,7 +94,7 @@ def format_size(size: float | None) -> str:
 
 
 def printable_line(text: str) -> str:
-    """Return a text as one line without characters that a file or a database refuses."""
+    """Return a text as one line, without characters that files or databases refuse."""
     line = " ".join(text.split())
     return "".join(
         one if one.isprintable() else one.encode("unicode_escape").decode() for one in line
@@ -102,7 +102,7 @@ def printable_line(text: str) -> str:
 
 
 def log_note(text: str) -> None:
-    """Log what a reader assumed or left out; :func:`collect_notes` collects it instead."""
+    """Log an assumption or omission of a reader; within :func:`collect_notes` it is collected."""
     lines = _notes.get()
     if lines is None:
         logger.info(text)
@@ -112,7 +112,7 @@ def log_note(text: str) -> None:
 
 @contextmanager
 def collect_notes() -> Iterator[list[str]]:
-    """Collect the notes of the code inside in a list, whatever the level of the log."""
+    """Collect the notes of the block in a list, at any level of the log."""
     lines: list[str] = []
     token = _notes.set(lines)
     try:

@@ -42,9 +42,9 @@ def package_versions() -> dict[str, str]:
 
 @cache
 def git_commit() -> str:
-    """Return the commit of the code in use, ``+`` behind it if files differ; empty if unknown.
+    """Return the commit of the code in use, with ``+`` if files differ; empty if unknown.
 
-    Only the checkout that holds this package is asked: the settings of another may run programs.
+    Only the checkout of this package is read: git settings of another could run programs.
     """
     folder = Path(bench.__file__).resolve().parents[1]
     if not (folder / ".git").exists():
@@ -78,7 +78,7 @@ def describe_machine() -> str:
 
 @cache
 def cpu_kind() -> str:
-    """Return the name of the processor: on another kind last digits of scores may differ."""
+    """Return the name of the processor, which may affect the last digits of scores."""
     info = Path("/proc/cpuinfo")
     if info.is_file():
         names = [line for line in info.read_text().splitlines() if line.startswith("model name")]

@@ -1,7 +1,7 @@
 """Find methods and datasets: this package's folders, entry points, and plugin files.
 
-Nothing is listed by hand. A module whose import fails, or a class whose ``requires`` are not
-installed, stays visible as unavailable with the reason.
+There is no list to maintain. A module whose import fails, or a class whose ``requires`` are not
+installed, is listed as unavailable with the reason.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def find_datasets(files: tuple[str, ...]) -> Registry[Dataset]:
 
 
 def _plugin_files(plugins: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the absolute paths of plugins: a relative one is another file in another folder."""
+    """Return the absolute paths of plugins, since relative paths depend on the current folder."""
     return tuple(str(plugin_file(path)) for path in plugins)
 
 
@@ -113,7 +113,7 @@ def import_method(origin: str, name: str) -> type[Method]:
 
 
 def plugin_file(path: str) -> Path:
-    """Return the Python file of a plugin; of a package its ``__init__.py``."""
+    """Return the Python file of a plugin; for a package its ``__init__.py``."""
     file = Path(path).expanduser().resolve()
     return file / "__init__.py" if file.is_dir() else file
 
@@ -122,8 +122,8 @@ def plugin_file(path: str) -> Path:
 def load_plugin(path: str) -> ModuleType:
     """Import a plugin: a file, or a folder with ``__init__.py``.
 
-    Modules beside it can be imported. Raises ``UsageError`` that names the file if it cannot be
-    imported or defines nothing.
+    Modules in its folder can be imported. Raises ``UsageError`` if it cannot be imported, or
+    defines no method, dataset or metric.
     """
     file = plugin_file(path)
     if not file.is_file():
@@ -160,14 +160,14 @@ def load_plugin(path: str) -> ModuleType:
 
 
 def _pickle_by_value(module: ModuleType) -> None:
-    """Let processes of joblib run functions of a plugin, which they cannot import by its name."""
+    """Let processes of joblib run functions of a plugin, which they cannot import by name."""
     for name in ("joblib.externals.cloudpickle", "cloudpickle"):
         if name in sys.modules:
             sys.modules[name].register_pickle_by_value(module)
 
 
 def _require_unique_modules(plugin: Path) -> None:
-    """Raise if a module beside a plugin is hidden by another of its name."""
+    """Raise ``UsageError`` if another module hides a module in the plugin's folder."""
     for name in sorted(find_source_files(str(plugin)).imported):
         beside = [plugin.parent / f"{name}.py", plugin.parent / name / "__init__.py"]
         own = next((path for path in beside if name != "bench" and path.is_file()), None)
@@ -180,7 +180,7 @@ def _require_unique_modules(plugin: Path) -> None:
 
 
 def _make_importable(folder: Path) -> None:
-    """Put the folder of a plugin behind all others on the path: it hides no installed module."""
+    """Append the folder of a plugin to the path, so that it hides no installed module."""
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
 

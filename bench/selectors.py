@@ -1,7 +1,7 @@
 """Selectors: ``all``, globs, ``tag:atac``, ``not:name``, ``vae[n_latent=16,preset=faithful]``.
 
-Several are separated by commas outside brackets; ``nmf[n_components=10|20]`` is short for two.
-Results keep the order of the selectors, names matched by one glob are sorted, and nothing is
+Selectors are separated by commas outside brackets; ``nmf[n_components=10|20]`` is short for two.
+The result has the order of the selectors; names that match one glob are sorted, and nothing is
 selected twice.
 """
 
@@ -19,7 +19,7 @@ from bench.messages import did_you_mean
 
 @dataclass(frozen=True)
 class Selection:
-    """One name with the values given in brackets, as text."""
+    """One name with the values in its brackets, as text."""
 
     name: str
     values: dict[str, str] = field(default_factory=dict)
@@ -54,7 +54,7 @@ def split_selectors(text: str, is_path: Callable[[str], bool] = lambda name: Fal
 
 
 def expand_grids(text: str) -> str:
-    """Return selectors of methods with one part for each combination of values ``8|16``.
+    """Return selectors with one part for each combination of alternatives such as ``8|16``.
 
     Raises ``UsageError`` for unbalanced brackets.
     """
@@ -71,7 +71,7 @@ def _combinations(part: str) -> list[str]:
 
 
 def _ends_of_parts(text: str) -> list[int]:
-    """Return where the first part could end: at the end, or at any comma from the right."""
+    """Return possible ends of the first part: the end of the text, then commas from the right."""
     return [len(text), *(i for i in range(len(text) - 1, 0, -1) if text[i] == ",")]
 
 
@@ -114,10 +114,10 @@ def select_names(
     noun: str,
     is_path: Callable[[str], bool] = lambda name: False,
 ) -> list[Selection]:
-    """Return what ``text`` selects out of ``names``.
+    """Return the selections of ``text`` among ``names``.
 
-    ``tags(name)`` gives the tags of a name. A text for which ``is_path`` holds is taken as it
-    is. Raises ``UsageError`` for a name, glob or tag that matches nothing.
+    ``tags(name)`` gives the tags of a name. A text for which ``is_path`` holds is selected
+    unchanged. Raises ``UsageError`` for a name, glob or tag that matches nothing.
     """
     known = sorted(names)
     chosen: dict[tuple[str, tuple[tuple[str, str], ...]], Selection] = {}
@@ -186,7 +186,7 @@ def selector_label(name: str, values: dict[str, str]) -> str:
 
 @dataclass(frozen=True)
 class Exclusion:
-    """A method and a dataset that are not run together, with the reason."""
+    """A combination of method and dataset that is not run, with the reason."""
 
     method: str
     dataset: str

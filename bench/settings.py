@@ -18,11 +18,11 @@ Profile = Literal["quick", "default", "faithful"]
 
 _DEFAULT_FILE = Path("bench.toml")
 _MAX_SEEDS = 10_000
-"""A larger number is a seed, such as a date, and not a number of seeds."""
+"""A larger number is an error: it is probably a seed, such as a date, not a number of seeds."""
 
 
 def split_commas(text: str) -> list[str]:
-    """Return the parts of a comma list without spaces around them and without empty ones."""
+    """Return the parts of a comma-separated list, stripped, without empty ones."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
@@ -32,7 +32,7 @@ def default_cache_dir() -> Path:
 
 
 def usable_cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -45,11 +45,11 @@ def default_memory() -> float:
 
 
 SCHEDULERS = ("slurm", "pbs", "lsf", "sge")
-"""Schedulers for which there are scripts that submit a job array."""
+"""Schedulers with a script that submits a job array."""
 
 
 class CostRequest(BaseModel):
-    """What a job asks for whose method was not fitted on its dataset before."""
+    """Time and memory requested for a job whose method was not fitted on the dataset before."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,7 +58,7 @@ class CostRequest(BaseModel):
 
 
 class EngineOptions(BaseModel):
-    """The table ``[engine]`` of ``bench.toml``: what tasks ask of a scheduler beyond the plan."""
+    """The table ``[engine]`` of ``bench.toml``: options of the tasks in a scheduler."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -176,7 +176,7 @@ class Settings(BaseModel):
 
     @property
     def public_name(self) -> str:
-        """The place of the store as it is shown: address without a password, or file."""
+        """The store for display: its address without a password, or its file."""
         return public_address(self.tracking_uri) or str(self.database)
 
     @property
@@ -208,7 +208,7 @@ def load_settings(flags: dict[str, Any], file: Path | None = None) -> Settings:
     """Return the settings of flags (``None``: not given), environment, file and defaults.
 
     ``file`` is the settings file in place of ``BENCH_CONFIG`` and of ``bench.toml``. Raises
-    ``UsageError`` that names the source and the key of a wrong value.
+    ``UsageError`` with the source and the key of an invalid value.
     """
     if file is None and os.environ.get("BENCH_CONFIG"):
         file = Path(os.environ["BENCH_CONFIG"])
@@ -245,7 +245,7 @@ def _split_engine_table(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _explain(error: ValidationError, flags: dict[str, Any], file: Path) -> UsageError:
-    """Return the first fault of the settings as an error that names its source."""
+    """Return the error for the first invalid setting, with its source."""
     first = error.errors()[0]
     key = str(first["loc"][0])
     if key == "engine_options":
@@ -264,7 +264,7 @@ def _explain(error: ValidationError, flags: dict[str, Any], file: Path) -> Usage
 
 
 def _explain_engine(fault: Any, file: Path) -> UsageError:
-    """Return a fault of the table ``[engine]`` as an error."""
+    """Return the error for an invalid setting of the table ``[engine]``."""
     key = str(fault["loc"][-1])
     if fault["type"] == "extra_forbidden":
         hint = did_you_mean(key, ["name", *EngineOptions.model_fields])
@@ -275,7 +275,7 @@ def _explain_engine(fault: Any, file: Path) -> UsageError:
 
 
 def _read_environment() -> dict[str, str]:
-    """Return the settings that are environment variables; an empty variable is none."""
+    """Return the settings from environment variables; empty variables are ignored."""
     names = [name for name in Settings.model_fields if name != "engine_options"]
     texts = {name: os.environ.get("BENCH_" + name.upper(), "") for name in names}
     return {name: text for name, text in texts.items() if text}

@@ -1,7 +1,7 @@
-"""The files of a method or loader: its source, what it imports, and the files that it names.
+"""The files of a method or loader: its source, its imports, and the files that it names.
 
-Followed are imports, also those inside functions. What is installed, such as numpy, is not among
-the files; it counts by its version (:func:`package_versions`).
+Imports are followed, also those inside functions. Installed packages, such as numpy, are not among
+the files; their versions count (:func:`package_versions`).
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from bench.errors import UsageError
 
 _FOLDER = Path(__file__).parent
 _PACKAGES = ("bench.methods", "bench.datasets", "bench.data")
-"""Packages whose code counts where it is imported; other steps have a version number."""
+"""Packages whose code counts if it is imported; other code has version numbers."""
 _SUFFIXES = (".py", *EXTENSION_SUFFIXES)
 _parsing = threading.Lock()
-"""``ast.parse`` of Python 3.11 fails in two threads at a time."""
+"""``ast.parse`` of Python 3.11 fails in concurrent threads."""
 _loaded: dict[str, set[Path]] = defaultdict(set)
-"""Files that the import of a plugin executed, by its path: some are loaded by path."""
+"""Path of a plugin → files executed by its import, also those loaded by path."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class SourceFiles:
     """Folder of the module or plugin."""
 
     def by_name(self) -> list[tuple[str, Path]]:
-        """Return the files with names that stay when the folder moves, in a fixed order."""
+        """Return (name, file) in a fixed order; names do not depend on the place of the folder."""
         names = [(_inner_name(path, self.folder), path) for path in self.files]
         return sorted(names, key=lambda item: (item[0], str(item[1])))
 
@@ -55,14 +55,14 @@ def find_source_files(origin: str, named: tuple[str, ...] = ()) -> SourceFiles:
     Parameters
     ----------
     origin
-        Name of a module, or path of a plugin file; of ``__init__.py`` all files of its package.
+        Name of a module, or path of a plugin file; for ``__init__.py`` all files of its package.
     named
         Files and folders that the method reads, relative to the folder of ``origin``.
 
     Raises
     ------
     UsageError
-        If a named file is not there.
+        If a named file does not exist.
     """
     plugin = Path(origin).resolve() if origin.endswith(".py") else None
     finder = _ModuleFinder(origin, plugin.parent if plugin else None)
@@ -87,7 +87,7 @@ def find_source_files(origin: str, named: tuple[str, ...] = ()) -> SourceFiles:
 def _first_files(
     origin: str, plugin: Path | None, finder: _ModuleFinder
 ) -> list[tuple[str, Path]]:
-    """Return the files of the origin, and those that its import has executed, with modules."""
+    """Return (module, file) of the origin and of all files executed by its import."""
     if plugin is None:
         return finder.find(origin)
     files = [plugin]
@@ -119,7 +119,7 @@ def package_versions(origin: str) -> dict[str, str]:
 
 @contextmanager
 def record_loaded_files(plugin: str) -> Iterator[None]:
-    """Note which source files the import of a plugin executes, also those loaded by path."""
+    """Record the source files that the import of a plugin executes, also those loaded by path."""
     inherited = SourceFileLoader.exec_module
 
     def exec_module(loader: SourceFileLoader, module: Any) -> None:
@@ -147,7 +147,7 @@ def _installed_folders() -> frozenset[Path]:
 
 
 class _ModuleFinder:
-    """Finds the source of modules that belong to a method and are not merely installed."""
+    """Finds the source of modules that belong to a method, not to installed packages."""
 
     def __init__(self, origin: str, folder: Path | None) -> None:
         self._plugin_folder = folder
@@ -158,7 +158,7 @@ class _ModuleFinder:
         self.folder = folder or (path.parent if path else Path())
 
     def find(self, module: str) -> list[tuple[str, Path]]:
-        """Return a module and the packages around it with their source files."""
+        """Return (name, source file) of a module and of the packages that contain it."""
         parts = module.split(".")
         names = [".".join(parts[: end + 1]) for end in range(len(parts))]
         for name in names:
@@ -167,7 +167,7 @@ class _ModuleFinder:
         return [(name, path) for name in names if (path := self._found[name]) is not None]
 
     def is_own(self, top: str) -> bool:
-        """Return whether a module lies outside installed packages."""
+        """Return whether a module is outside of installed packages."""
         return bool(self.find(top))
 
     def is_foreign(self, path: Path) -> bool:
@@ -184,7 +184,7 @@ class _ModuleFinder:
         return None
 
     def _bases(self, module: str) -> list[Path]:
-        """Return where a module may lie, without the ending of its file."""
+        """Return possible paths of a module, without the suffix of its file."""
         top, _, rest = module.partition(".")
         if top == "bench":
             within = any((module + ".").startswith(name + ".") for name in _PACKAGES)
@@ -210,7 +210,7 @@ class _ModuleFinder:
 
 
 def _read_source(path: Path, module: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the imports of a file, and its text constants that look like files or folders."""
+    """Return the imports of a file, and its text constants that could be files or folders."""
     if path.suffix != ".py":
         return frozenset(), frozenset()
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
@@ -260,7 +260,7 @@ def _absolute(node: ast.ImportFrom, package: str) -> str:
 
 
 def _named_sources(path: Path, literals: Iterable[str]) -> Iterator[Path]:
-    """Yield Python files that a source names in a text, such as those that it loads by path."""
+    """Yield Python files named in text constants of a source, such as files loaded by path."""
     sources = [text for text in literals if text.endswith(".py")]
     if not sources:
         return
@@ -283,7 +283,7 @@ def _declared_files(origin: str, folder: Path, named: tuple[str, ...]) -> Iterat
 
 
 def _members(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder but hidden and compiled ones."""
+    """Yield the files in a folder and its subfolders, without hidden and compiled ones."""
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder).parts
         if path.is_file() and not any(part[0] == "." or part == "__pycache__" for part in inside):
@@ -297,7 +297,7 @@ def _inner_name(path: Path, folder: Path) -> str:
 
 @cache
 def _version(module: str) -> str:
-    """Return the version of the installed package that holds a module; "" if there is none."""
+    """Return the version of the installed package of a module; "" if there is none."""
     try:
         return metadata.version(module)
     except metadata.PackageNotFoundError:

@@ -1,18 +1,18 @@
-"""Version numbers of the steps that keys of fits and scores stand for.
+"""Version numbers of computing steps, for the keys of fits and scores.
 
-Raise one where the numbers that its step computes change: what was stored before is then computed
-again. A metric has its version in its own file.
+Raise a version if the results of its step change: stored results are then computed again. The
+version of a metric is in its own file.
 """
 
 from __future__ import annotations
 
 PREPARATION = 1
-"""Recipes carried out on counts: :mod:`bench.prepare` and the steps of ``Recipe``."""
+"""Preparation of counts by a recipe: :mod:`bench.prepare`."""
 CLUSTERINGS = {"kmeans": 1, "leiden": 1}
 """Clusterings of embeddings, by name."""
 HOLDOUT = 1
-"""Which cells are held out in tuning."""
+"""Choice of the tuning cells (:mod:`bench.scoring.holdout`)."""
 UNSEEN_CELLS = 1
-"""Which pairs of unseen cells are drawn."""
+"""Choice of unseen cells, pairs and hidden genes (:mod:`bench.scoring.unseen_cells`)."""
 CACHE = 2
-"""Files of cached datasets and prepared matrices."""
+"""Format of cached datasets and prepared matrices."""

@@ -1,4 +1,4 @@
-"""YAML files that users write: read with errors that name the file."""
+"""Reading of YAML files written by users, with errors that name the file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bench.errors import UsageError
 
 
 def read_yaml(path: Path) -> dict[Any, Any]:
-    """Return the mapping of a file; that of an empty file is empty.
+    """Return the mapping in a file; empty for an empty file.
 
     Raises ``UsageError`` if the file is missing or is not a YAML mapping.
     """

@@ -1,1 +1,1 @@
-"""Links between peaks and genes of a fitted method: tables, maps, bound peaks, figures."""
+"""Links between peaks and genes by a fitted method: tables, maps, bound peaks, figures."""

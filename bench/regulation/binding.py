@@ -1,7 +1,7 @@
-"""Peaks bound by a transcription factor (ChIP, in BED files), and how links rank them.
+"""Peaks bound by a transcription factor (ChIP, in BED files), and their ranking by links.
 
-Regions that are open in many cells are bound and linked more often. So the areas of the links
-stand beside those of accessibility alone and of link weights permuted within each chromosome.
+Peaks that are open in many cells are bound and linked more often. Scores of links are therefore
+compared with scores of accessibility alone, and of link weights permuted within each chromosome.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from bench.scoring.metrics._ranking import average_precisions, roc_areas
 
 PERMUTATIONS = 20
 TOP_PEAKS = 10_000
-"""Peaks in the published comparison of the highest ones, at most."""
+"""Largest number of top peaks compared, as in the published comparison."""
 SHIFT = 1_000_000
 """Base pairs by which intervals are shifted to count chance overlaps."""
 _NARROW_FIELDS, _SIGNAL, _SCORE = 9, 6, 4
-"""Fewest fields of a broadPeak or narrowPeak file; their ``signalValue``; a BED's ``score``."""
+"""Fewest fields of narrowPeak and broadPeak; index of ``signalValue``, of the ``score`` of BED."""
 _SUFFIXES = re.compile(r"(\.(bed|narrowpeak|broadpeak|txt|gz))+$", re.IGNORECASE)
 
 
@@ -44,9 +44,10 @@ class BindingIntervals:
 
 
 def read_binding(path: Path) -> BindingIntervals:
-    """Read the intervals of a BED, narrowPeak or broadPeak file, plain or gzip.
+    """Read the intervals of a BED, narrowPeak or broadPeak file, plain or gzipped.
 
-    The signal is ``signalValue`` of files with at least 9 fields, else the score (field 5).
+    The signal is ``signalValue`` (field 7) in files with at least 9 fields, else the score (field
+    5).
     """
     if not path.is_file():
         raise UsageError(f"--binding {path}: no such file.", code="missing_file")
@@ -95,9 +96,9 @@ def _parse_row(fields: list[str], where: str) -> tuple[str, int, int, float]:
 def find_bound_peaks(
     peaks: pd.DataFrame, intervals: pd.DataFrame
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return which peaks overlap an interval, and the largest signal of those intervals.
+    """Return whether each peak overlaps an interval, and the largest signal of these intervals.
 
-    Both tables have ``chrom``, ``start``, ``end`` (half-open). The signal is NaN where no interval
+    Both tables have ``chrom``, ``start``, ``end`` (half-open). The signal is NaN if no interval
     with a signal overlaps.
     """
     bound, signal = np.zeros(len(peaks), dtype=bool), np.full(len(peaks), -np.inf)
@@ -123,9 +124,10 @@ def find_bound_peaks(
 
 
 def check_genome(peaks: pd.DataFrame, intervals: BindingIntervals, bound: np.ndarray) -> str:
-    """Return a warning if hardly more peaks are bound than by chance, else ``""``.
+    """Return a warning if at most 1.5 times as many peaks are bound as by chance, else ``""``.
 
-    Raises ``DataError`` if no peak is bound, or all are.
+    Chance is the number for intervals shifted by ``SHIFT``. Raises ``DataError`` if no or all
+    peaks are bound.
     """
     peak_chroms, chroms = set(peaks["chrom"]) - {""}, set(intervals.table["chrom"])
     if not peak_chroms & chroms:
@@ -176,13 +178,14 @@ def score_bound_peaks(
     seed: int,
     top: int = TOP_PEAKS,
 ) -> dict[str, float]:
-    """Score how the summed link weight of each peak ranks bound peaks, beside two controls.
+    """Score the ranking of bound peaks by summed link weights, with two controls.
 
-    All arrays are (peaks,). Each score is of the weight, of ``accessibility`` alone and of the
-    weight permuted within chromosomes (mean of 20): ``auroc``, ``auprc``, and the agreement with
-    the signal, ``cosine``, ``pearson`` and ``jaccard`` (see :func:`signal_agreement`).
-    ``base_rate`` is the AUPRC of chance. ``signal_correlation`` is Spearman's of weight and signal
-    among bound peaks, NaN if unknown. ``top`` peaks are compared by ``jaccard``.
+    All arrays have shape (n_peaks,). Scores are ``auroc``, ``auprc``, and the agreement with the
+    signal, ``cosine``, ``pearson`` and ``jaccard`` of the ``top`` peaks (see
+    :func:`signal_agreement`): each for the weight, for ``accessibility`` alone and for the weight
+    permuted within chromosomes (mean of 20). ``base_rate`` is the AUPRC of chance.
+    ``signal_correlation`` is Spearman's correlation of weight and signal among bound peaks, NaN if
+    undefined.
     """
     rng = np.random.default_rng(seed)
     permuted = [permute_within_chromosomes(weight, chrom, rng) for _ in range(PERMUTATIONS)]
@@ -211,7 +214,7 @@ def score_bound_peaks(
 
 
 def signal_heights(bound: np.ndarray, signal: np.ndarray) -> np.ndarray:
-    """Return the signal of each peak, 0 where none is bound; 1 for all if none is measured."""
+    """Return the signal of bound peaks, or 1 if none is measured; 0 for all other peaks."""
     measured = ~np.isnan(signal)
     if not (bound & measured).any():
         return bound.astype(np.float64)
@@ -221,8 +224,8 @@ def signal_heights(bound: np.ndarray, signal: np.ndarray) -> np.ndarray:
 def signal_agreement(weight: np.ndarray, height: np.ndarray, top: int) -> dict[str, float]:
     """Return cosine, Pearson correlation and Jaccard index of weights and signals of peaks.
 
-    ``jaccard``: peaks among the ``top`` largest of both over those of either. Peaks of 0 are in
-    none of them. NaN where one of both is constant, or 0 everywhere.
+    ``jaccard``: number of peaks among the ``top`` largest of both / of either; peaks with 0 are in
+    neither. Values are NaN if weights or signals are all 0 or, for Pearson, constant.
     """
     size = float(np.linalg.norm(weight) * np.linalg.norm(height))
     varies = np.ptp(weight) > 0 and np.ptp(height) > 0
@@ -236,7 +239,7 @@ def signal_agreement(weight: np.ndarray, height: np.ndarray, top: int) -> dict[s
 
 
 def _largest(values: np.ndarray, top: int) -> np.ndarray:
-    """Return a mask of the ``top`` largest values above 0; of equal ones the first."""
+    """Return a mask of the ``top`` largest values above 0, the first ones among ties."""
     chosen = np.zeros(len(values), dtype=bool)
     chosen[np.argsort(-values, kind="stable")[:top]] = True
     return chosen & (values > 0)

@@ -26,7 +26,7 @@ _GENE_COLOUR = "#c0392b"
 def draw_map(
     table: pd.DataFrame, column: str, positions: FeaturePositions, path: Path, title: str
 ) -> dict[str, str]:
-    """Draw the top genes by the top peaks linked to them, in genomic order, as PNG and SVG.
+    """Draw a heat map of top genes × top peaks linked to them, in genomic order, as PNG and SVG.
 
     ``table`` has ``gene``, ``peak`` and the value ``column``. Returns file name → title; nothing
     is drawn without a link.
@@ -99,10 +99,11 @@ def draw_locus(
 def draw_peak_lines(
     lines: dict[str, pd.Series], peaks: pd.DataFrame, path: Path, title: str
 ) -> dict[str, str]:
-    """Draw values of all peaks in genomic order, a panel a line, as PNG and SVG.
+    """Draw values of all peaks in genomic order, one panel for each line, as PNG and SVG.
 
-    ``lines``: title → value of each peak, in the order of ``peaks`` (``chrom``, ``start``). Of
-    many peaks neighbours share a point, the largest of their values. Returns file name → title.
+    ``lines``: title → value of each peak, in the order of ``peaks`` (``chrom``, ``start``). Many
+    peaks are binned with their neighbours, with the largest value of each bin. Returns file name →
+    title.
     """
     number = pd.Series(np.arange(len(peaks)), peaks.index)
     order = number.loc[_genomic_order(peaks, "start").index].to_numpy()
@@ -168,7 +169,7 @@ def _draw_genes(
 
 
 def _arc(start: float, end: float, reach: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return half an ellipse; nearer links are lower, but never flat."""
+    """Return the points of half an ellipse; shorter links are lower, but never flat."""
     angle = np.linspace(0, np.pi, 60)
     middle, half = (start + end) / 2, (end - start) / 2
     height = 0.3 + 0.7 * abs(end - start) / reach

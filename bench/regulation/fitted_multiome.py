@@ -30,7 +30,7 @@ class FittedMultiome:
     method: Method
     data: MuData
     preparation: Callable[[], Preparation]
-    """Returns the preparation of the fit, for other cells."""
+    """Returns the fitted preparation, for other cells."""
     types: np.ndarray | None = None
     """Type of each cell as text (empty: none); ``None`` if no cell has one."""
 
@@ -46,11 +46,11 @@ def load_fitted_multiome(
 ) -> FittedMultiome:
     """Load the fit at ``run`` with its cells; see :func:`bench.store.saved_model.open_model`.
 
-    ``label_key`` is for the cells of ``bench fit``; a job has the types of its dataset.
+    ``label_key`` names the types of a fit of ``bench fit``; a job has the types of its dataset.
     """
     model = open_model(
         run, settings, methods=methods, datasets=datasets, seed=seed, needs="links",
-        lacking="gives no links between peaks and genes",
+        lacking="has no links between peaks and genes",
     )  # fmt: skip
     data, types = model.cells(label_key)
     if not is_paired(data):
@@ -65,7 +65,7 @@ def replace_cells(fitted: FittedMultiome, path: Path, reading: dict[str, Any]) -
     """Return the fit with the cells of a file, prepared like those of the fit.
 
     The file must have all features of the fit: genes by name, peaks by name or coordinates. No
-    cell is filtered. ``reading`` are the file's parameters, as in brackets behind a path.
+    cell is filtered. ``reading`` are options of reading the file, as in brackets after a path.
     """
     counts: Any
     dataset, counts = read_user_file(path, reading, check_columns=False)

@@ -1,10 +1,10 @@
 """Link tables of sets of cells and of single cells, computed by a fitted method.
 
-``weight`` is the result of the method's ``links`` for a set of cells. ``per_cell`` is the mean of
-the links of each single cell, where only detected genes and open peaks have links. If the method's
-weights are such means already, both are equal. If they are constant (the same in every cell),
-``per_cell`` is ``weight`` times ``together``, the share of cells with both features, so that the
-maps of cell types differ.
+``weight`` is the result of the method's ``links`` for a set of cells. ``per_cell`` is the mean
+over single cells of their links, which exist only between detected genes and open peaks. If the
+method's weights are already such means, both are equal. If they are constant (the same in every
+cell), ``per_cell`` is ``weight`` × ``together``, the share of cells with both features, so that
+the maps of cell types differ.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class LinkCalculator:
     fitted: FittedMultiome
     positions: FeaturePositions
     types: Sequence[str]
-    """Cell types with a table of their own."""
+    """Cell types with a separate table."""
     tss_window: int | None = None
     """Largest distance of a peak from the gene's TSS, base pairs; ``None``: any."""
     n_cells: int = 20
     """Number of single cells, chosen at random."""
     named_cells: Sequence[str] = ()
-    """Names of single cells, instead of a random choice."""
+    """Names of single cells, in place of a random choice."""
 
     @cached_property
     def constant(self) -> bool:
@@ -58,7 +58,7 @@ class LinkCalculator:
 
     @cached_property
     def single_cells(self) -> pd.DataFrame:
-        """Links of the chosen single cells, in the order of the data or of their names."""
+        """Links of the chosen single cells, in the order of the data or of ``named_cells``."""
         return self._links_of_each(self.chosen_cells)
 
     @cached_property
@@ -66,7 +66,7 @@ class LinkCalculator:
         return self._links_of_each(self._random_rows()) if self.named_cells else self.single_cells
 
     def _links_of_each(self, rows: np.ndarray) -> pd.DataFrame:
-        """Return the links of each of some cells below one another."""
+        """Return the links of each of these cells, concatenated."""
         data, types = self.fitted.data, self.fitted.types
         tables = []
         for row in rows:
@@ -79,7 +79,7 @@ class LinkCalculator:
 
     @cached_property
     def chosen_cells(self) -> np.ndarray:
-        """Rows of the named cells, or of a seeded choice among the types."""
+        """Rows of the named cells, else of a random choice with a fixed seed among ``types``."""
         if not self.named_cells:
             return self._random_rows()
         rows: np.ndarray = self.fitted.data.obs_names.get_indexer(pd.Index(self.named_cells))
@@ -113,7 +113,7 @@ class LinkCalculator:
         return self._links(np.arange(self.fitted.data.n_obs))
 
     def _links(self, rows: np.ndarray) -> pd.DataFrame:
-        """Return gene, peak, weight and signed distance of the links of some cells."""
+        """Return gene, peak, weight and signed distance of the links for a set of cells."""
         method: Any = self.fitted.method
         table = method.links(select_cells(self.fitted.data, rows)).reset_index(drop=True)
         genes = self.positions.genes.loc[table["gene"]]
@@ -126,7 +126,7 @@ class LinkCalculator:
         return table[table["distance"].abs() <= self.tss_window].reset_index(drop=True)
 
     def _table(self, table: pd.DataFrame, rows: np.ndarray) -> LinkTable:
-        """Add ``together`` and ``per_cell`` to the links of some cells."""
+        """Add ``together`` and ``per_cell`` to the links for a set of cells."""
         data = self.fitted.data
         genes, peaks = (_counts(data[part])[rows] for part in ("rna", "atac"))
         table["together"] = codetection_rate(

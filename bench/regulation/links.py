@@ -1,4 +1,4 @@
-"""Positions of genes and peaks; distances, co-detection and near shares of links."""
+"""Positions of genes and peaks; distances, co-detection and shares of links near the TSS."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
 NEAR_DISTANCES = (100_000, 1_000_000)
-"""Distances from a gene's TSS within which links are counted, base pairs."""
+"""Distances from a gene's TSS within which links count as near, base pairs."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class LinkTable:
     """The links of a set of cells."""
 
     table: pd.DataFrame
-    """``gene``, ``peak``, ``weight``, ``distance``, ``together``, ``per_cell``."""
+    """Columns ``gene``, ``peak``, ``weight``, ``distance``, ``together``, ``per_cell``."""
     accessibility: np.ndarray
     """Share of these cells in which each peak is open."""
     n_cells: int
@@ -75,8 +75,8 @@ class LinkTable:
 def signed_distance(tss: np.ndarray, centre: np.ndarray, strand: np.ndarray) -> np.ndarray:
     """Return base pairs from each TSS to the peak's centre, NaN where ``tss`` is negative.
 
-    Positive: downstream, in the direction of transcription; with an unknown strand, along the
-    chromosome.
+    Positive means downstream, in the direction of transcription; for an unknown strand, in the
+    direction of the chromosome's coordinates.
     """
     distance = np.where(np.asarray(strand) == "-", -1, 1) * (centre - tss).astype(float)
     return np.where(np.asarray(tss) >= 0, distance, np.nan)
@@ -106,8 +106,9 @@ def codetection_rate(
 def near_tss_shares(table: pd.DataFrame, positions: FeaturePositions) -> dict[str, float]:
     """Return the shares of links and of all pairs within 100 kb and 1 Mb of the gene's TSS.
 
-    ``links``: by number, ``weight``: by weight, ``pairs``: of all genes and peaks on one
-    chromosome, linked or not. Links without a distance do not count; empty if none has one.
+    Keys such as ``links_100kb``: ``links`` by number, ``weight`` by weight, ``pairs`` of all genes
+    and peaks on the same chromosome, linked or not. Links without a distance do not count; the
+    result is empty if no link has one.
     """
     distance = table["distance"].abs().to_numpy()
     measured = ~np.isnan(distance)
@@ -124,7 +125,7 @@ def near_tss_shares(table: pd.DataFrame, positions: FeaturePositions) -> dict[st
 
 
 def _near_pair_shares(positions: FeaturePositions) -> list[float]:
-    """Return the share of the pairs on one chromosome within each of ``NEAR_DISTANCES``."""
+    """Return the share of pairs on the same chromosome within each of ``NEAR_DISTANCES``."""
     total, near = 0, np.zeros(len(NEAR_DISTANCES))
     genes, chrom = positions.genes, positions.peaks["chrom"].to_numpy()
     for name in np.unique(chrom.astype(str)):

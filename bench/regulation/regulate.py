@@ -43,10 +43,10 @@ _COLUMNS = ["gene", "peak", "weight", "distance", "together", "per_cell"]
 
 @dataclass(frozen=True)
 class RegulateOptions:
-    """Options of :func:`regulate`: which links, scores and figures it writes."""
+    """Options of :func:`regulate`: links, scores and figures to write."""
 
     cell_types: tuple[str, ...] = ()
-    """Cell types with a map of their own; empty: all."""
+    """Cell types with separate maps; empty: all."""
     binding: tuple[Path, ...] = ()
     """BED files of bound peaks, one a transcription factor."""
     tss_window: int | None = None
@@ -54,11 +54,11 @@ class RegulateOptions:
     n_cells: int = 20
     """Number of single cells, chosen at random, whose links are written."""
     cells: tuple[str, ...] = ()
-    """Names of single cells whose links are written, instead."""
+    """Names of single cells whose links are written, in place of a random choice."""
     top: int = 20_000
     """Largest number of links in a table."""
     gene: str | None = None
-    """Gene whose locus is drawn; ``None``: the one with the largest sum of weights."""
+    """Gene whose locus is drawn; ``None``: the gene with the largest sum of weights."""
     figures: bool = True
 
 
@@ -68,7 +68,7 @@ class RegulateOutput:
 
     folder: Path
     names: dict[str, str]
-    """Cell type → its name in files."""
+    """Cell type → its name in file names."""
     files: dict[str, str] = field(default_factory=dict)
     """File name → its contents in words."""
     shares: dict[str, float] = field(default_factory=dict)
@@ -122,9 +122,7 @@ def regulate(fitted: FittedMultiome, options: RegulateOptions, out: Path) -> Reg
     )
     tables, cells = calculator.tables(), calculator.single_cells
     if tables[ALL_CELLS].table.empty:
-        raise DataError(
-            f"{fitted.name}: the method lists no link on these cells.", code="no_links"
-        )
+        raise DataError(f"{fitted.name}: the method has no link for these cells.", code="no_links")
     output = RegulateOutput(out, file_names([ALL_CELLS, *types]))
     top_links = tables[ALL_CELLS].table.nlargest(options.top, "weight")
     output.shares = near_tss_shares(top_links, positions)
@@ -158,7 +156,7 @@ def regulate(fitted: FittedMultiome, options: RegulateOptions, out: Path) -> Reg
 
 
 def _select_types(fitted: FittedMultiome, selected: tuple[str, ...]) -> list[str]:
-    """Return the cell types with a map of their own."""
+    """Return the cell types with separate maps."""
     if fitted.types is None:
         if selected:
             raise UsageError(
@@ -183,7 +181,7 @@ def _select_types(fitted: FittedMultiome, selected: tuple[str, ...]) -> list[str
 
 
 def _check_cells(fitted: FittedMultiome, names: tuple[str, ...]) -> None:
-    """Raise ``UsageError`` for a name of a cell that is not among the cells."""
+    """Raise ``UsageError`` for a name that is not among the cells."""
     known = fitted.data.obs_names
     for name in names:
         if name not in known:
@@ -195,7 +193,7 @@ def _check_cells(fitted: FittedMultiome, names: tuple[str, ...]) -> None:
 
 
 def _check_positions(name: str, positions: FeaturePositions, options: RegulateOptions) -> None:
-    """Raise for options that the genes of the fit, or their positions, do not allow."""
+    """Raise an error for an unknown ``--gene``, and for ``--tss-window`` without any TSS."""
     genes = positions.genes.index
     if options.gene is not None and options.gene not in genes:
         raise UsageError(
@@ -213,7 +211,7 @@ def _check_positions(name: str, positions: FeaturePositions, options: RegulateOp
 
 
 def _read_factors(paths: tuple[Path, ...], positions: FeaturePositions) -> list[BindingIntervals]:
-    """Read the BED files and check that they are of the genome of the peaks."""
+    """Read the BED files and check that they have the same genome as the peaks."""
     factors = [read_binding(path) for path in paths]
     names = [one.factor for one in factors]
     for name in names:
@@ -232,7 +230,7 @@ def _read_factors(paths: tuple[Path, ...], positions: FeaturePositions) -> list[
 def _write_binding(partial: Path, scores: pd.DataFrame, output: RegulateOutput) -> None:
     output.binding = scores
     scores.to_csv(partial / "binding.csv", index=False, float_format="%.5g")
-    output.files["binding.csv"] = "how links rank bound peaks, beside two controls"
+    output.files["binding.csv"] = "ranking of bound peaks by links, with two controls"
 
 
 def _score_binding(
@@ -258,7 +256,7 @@ def _score_binding(
 
 
 def file_names(types: Sequence[str]) -> dict[str, str]:
-    """Return a file name for each cell type; no two differ by case alone."""
+    """Return a file name for each cell type, unique also without upper and lower case."""
     names: dict[str, str] = {}
     for cell_type in types:
         text = re.sub(r"[^\w.+-]+", "_", cell_type).strip("_") or "type"
@@ -273,7 +271,7 @@ def file_names(types: Sequence[str]) -> dict[str, str]:
 def _write_links(
     folder: Path, tables: dict[str, LinkTable], top: int, output: RegulateOutput
 ) -> None:
-    """Write the top links of all cells by ``weight``, of each cell type by ``per_cell``."""
+    """Write the top links of all cells, by ``weight``, and of each cell type, by ``per_cell``."""
     for name, one in tables.items():
         table = one.table.nlargest(top, "weight" if name == ALL_CELLS else "per_cell")[_COLUMNS]
         file = "links.csv.gz" if name == ALL_CELLS else f"links_{output.names[name]}.csv.gz"
@@ -311,10 +309,10 @@ def _write_peak_maps(
     folder: Path, tables: dict[str, LinkTable], positions: FeaturePositions,
     factors: Sequence[BindingIntervals], output: RegulateOutput,
 ) -> dict[str, pd.DataFrame]:  # fmt: skip
-    """Write, for each set of cells, what is known of each peak beside the signals of the factors.
+    """Write one table of the peaks for each set of cells, with the signals of the factors.
 
-    Returns the tables: position, sum of the links over the genes (``weight`` and ``per_cell``),
-    ``accessible`` and a column a factor, its signal.
+    Returns the tables by cell type. Columns: position, sums of the links over the genes
+    (``weight`` and ``per_cell``), ``accessible`` (share of cells) and the signal of each factor.
     """
     maps = {}
     peaks = positions.peaks
@@ -373,5 +371,5 @@ def _draw(
     gene = gene or str(table.groupby("gene")["weight"].sum().idxmax())
     files = draw_locus(table[table["gene"] == gene], gene, positions, folder / "locus")
     if not files:
-        logger.info(f"{gene} has no link with a distance on these cells: its locus is not drawn")
+        logger.info(f"{gene} has no link with a distance in these cells: its locus is not drawn")
     output.files |= files

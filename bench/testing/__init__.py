@@ -4,9 +4,9 @@
     def test_my_method(check):
         bench.testing.run_check(MyMethod, check)
 
-A check runs on each modality of the method. If a method cannot pass a check by its nature,
-``Method.exceptions`` declares the name of the check with the reason. Declared failures and checks
-that do not apply are skips in pytest.
+A check runs on each modality of the method. If a method cannot pass a check by design, it declares
+the name of the check with the reason in ``Method.exceptions``. Declared failures and checks that
+do not apply are skips in pytest.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def check_method(cls: type[Method]) -> list[Finding]:
 
 
 def findings(cls: type[Method]) -> Iterator[Finding]:
-    """Yield the finding of each check when it has ended."""
+    """Yield the finding of each check as it ends."""
     for check in CHECKS:
         try:
             run_check(cls, check)
@@ -62,11 +62,11 @@ def run_check(cls: type[Method], check: Check) -> None:
     Raises
     ------
     Excepted
-        If the check fails as the method declares.
+        If the check fails and the method declares an exception.
     NotApplicable
-        If it applies to no modality of the method.
+        If the check applies to no modality of the method.
     AssertionError
-        If it fails, or if it does not fail although the method declares it.
+        If the check fails, or if it does not fail although an exception is declared.
     """
     reason = cls.exceptions.get(check.name)
     failed: AssertionError | None = None
@@ -91,7 +91,7 @@ def run_check(cls: type[Method], check: Check) -> None:
 
 
 def _raised_by_check(error: Exception) -> bool:
-    """Return whether the error is a failed check, not an assertion of the method."""
+    """Return whether the error was raised by the check, not by an assertion in the method."""
     frames = traceback.extract_tb(error.__traceback__)
     in_check = bool(frames) and Path(frames[-1].filename).parent == Path(__file__).parent
     return isinstance(error, AssertionError) and in_check

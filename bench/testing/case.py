@@ -40,7 +40,7 @@ _SHORT_FIT = {
     "max_iter": 10,
     "link_passes": 2,
 }
-"""Parameters of a short fit; a method may have some of them."""
+"""Parameters of a short fit; those that a method has are used."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,11 @@ class Check:
 
 
 class Excepted(unittest.SkipTest):
-    """A check failed as the method declares, for the reason in the message; a skip in pytest."""
+    """A check failed with a declared exception, the reason in the message; a skip in pytest."""
 
 
 class NotApplicable(unittest.SkipTest):
-    """A check does not apply to a method, for the reason in the message; a skip in pytest."""
+    """A check does not apply to a method, with the reason in the message; a skip in pytest."""
 
 
 def check_list() -> tuple[list[Check], Callable[[str], Callable[..., Any]]]:
@@ -129,7 +129,7 @@ class Case:
         return describe_data(data, name="check", modality=self.modality, has_batch=has_batch)
 
     def prepared(self, method: Method, data: Any, *, absent: frozenset[str] = frozenset()) -> Any:
-        """Return the data as the harness prepares them for the method."""
+        """Return the data prepared for the method as in the harness."""
         obs = cells_of(data).obs
         has_batch = "batch" in obs and "batch" not in absent
         used = has_batch and "batch" in declared_inputs(method)
@@ -146,7 +146,7 @@ class Case:
         prepared: Any = None,
         absent: frozenset[str] = frozenset(),
     ) -> CaseFit:
-        """Prepare and fit in this process as the harness does, without the ``absent`` inputs."""
+        """Prepare and fit in this process, as in the harness, without the ``absent`` inputs."""
         if prepared is None:
             prepared = self.prepared(method, data, absent=absent)
         cells = cells_of(data)

@@ -88,7 +88,7 @@ def _unchanged_input(case: Case) -> None:
 
 
 def _arrays(data: Any) -> dict[str, np.ndarray]:
-    """Return matrices, table columns and names of the data, not copied, by their names."""
+    """Return name → array of matrices, table columns and names of the data, not copied."""
     found: dict[str, np.ndarray] = {}
 
     def add(name: str, value: Any) -> None:
@@ -155,7 +155,7 @@ def _unusual_data(case: Case) -> None:
 def _without_optional_inputs(case: Case) -> None:
     method = case.short()
     if not method.may_use():
-        raise NotApplicable("it may use nothing but what it needs")
+        raise NotApplicable("it has no inputs that it may use")
     _check_output(case.fit(method, case.counts(), absent=method.may_use()))
 
 

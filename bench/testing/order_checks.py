@@ -1,4 +1,4 @@
-"""Checks that order and names of the cells do not matter: files are often sorted by type."""
+"""Checks that order and names of cells do not matter: files are often sorted by type."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ CHECKS, check = check_list()
 
 _SEEDS = range(3)
 _TOLERANCE = 1e-4
-"""Difference of two distances between cells, as a share of the largest distance."""
+"""Tolerated difference of distances between cells, as a share of the largest distance."""
 _SPREAD = 0.1
-"""Difference of mean scores that is never taken for an effect of the order."""
+"""A smaller difference of mean scores is never an effect of the order."""
 
 
 @check("The order of the cells does not matter: scores differ by no more than between seeds.")
@@ -65,13 +65,13 @@ def _types(data: Any) -> np.ndarray:
 
 
 def _distances(fitted: CaseFit, data: Any) -> np.ndarray:
-    """Return the distances between all cells, the cells in the order of ``data``."""
+    """Return the distances between all cells, in the order of ``data``."""
     order = fitted.prepared.obs_names.get_indexer(data.obs_names)
     return pdist(np.asarray(fitted.fit.embedding, dtype=np.float64)[order[order >= 0]])
 
 
 def _distance(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the largest difference as a share of the largest distance; 1 for other shapes."""
+    """Return the largest difference as a share of the largest distance; 1 if shapes differ."""
     if one.shape != other.shape:
         return 1.0
     return float(np.abs(one - other).max() / max(one.max(), np.finfo(float).tiny))
