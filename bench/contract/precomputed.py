@@ -1,4 +1,4 @@
-"""An embedding that was computed elsewhere, in the place of a fit."""
+"""An embedding computed by another program, in place of a fit."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 PRECOMPUTED = "precomputed"
-"""Family of the embeddings that were computed elsewhere."""
+"""Family of embeddings computed by another program."""
 
 
 class Precomputed(Method):
-    """Rows of ``embedding.npy`` beside the file of the subclass, in the order of the cells.
+    """The array ``embedding.npy`` beside the file of the subclass, cells × dimensions.
 
-    What it cost, and whether it has seen the cells or their types, is not known to the harness.
+    Rows have the order of the prepared cells. The harness does not know the costs of the
+    embedding, nor whether the cells or their types were in its training data.
     """
 
     reference = "none: computed elsewhere"
@@ -28,10 +29,10 @@ class Precomputed(Method):
     family = PRECOMPUTED
     files = ("embedding.npy",)
     training: ClassVar[str]
-    """What is known of the data that it was trained on."""
+    """Description of the training data, as far as it is known."""
 
     def fit(self, data: AnnData | Any, context: Context) -> Fit:
-        """Return the stored embedding, (cells, dimensions)."""
+        """Return the stored embedding, shape (n_cells, n_dimensions)."""
         import numpy as np
 
         path = Path(inspect.getfile(type(self))).with_name(self.files[0])

@@ -1,4 +1,4 @@
-"""Embeddings that somebody else's program computed, read from a file."""
+"""Embeddings computed by another program, read from a file."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _read_h5ad(path: Path, keys: list[str] | None) -> EmbeddingFile:
 
 
 def _array(element: Any, cells: pd.Index) -> pd.DataFrame | None:
-    """Return an array of ``obsm``, ``None`` if it is no embedding."""
+    """Return an array of ``obsm`` as a table of cells; ``None`` if it is no embedding."""
     try:
         values = ad.io.read_elem(element)
         values = values.toarray() if hasattr(values, "toarray") else values
@@ -104,8 +104,8 @@ def _check_cells(path: Path, cells: pd.Index) -> None:
     twice = cells[cells.duplicated()].unique()
     if len(twice):
         raise DataError(
-            f"{path}: {len(twice)} names of cells stand there twice, such as '{twice[0]}'; give "
-            "each cell a name of its own.",
+            f"{path}: {len(twice)} names of cells occur more than once, such as '{twice[0]}'; "
+            "give each cell its own name.",
             code="duplicate_names",
         )
 
@@ -113,7 +113,7 @@ def _check_cells(path: Path, cells: pd.Index) -> None:
 def count_trained_cells(cells: pd.Index, trained_cells: Path) -> int:
     """Return how many cells are among those that an embedding was trained on.
 
-    ``trained_cells``: text with one barcode a line. Raises ``UsageError`` if it is not there.
+    ``trained_cells``: text file with one barcode a line. Raises ``UsageError`` if it is missing.
     """
     if not trained_cells.is_file():
         raise UsageError(

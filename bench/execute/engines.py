@@ -1,4 +1,4 @@
-"""What runs the jobs of a driver: processes of this machine, or an engine of ``bench.cluster``."""
+"""Executors of a driver's jobs: processes of this machine, or an engine of ``bench.cluster``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .local_executor import JobProgressHandler
 
 _ENGINES = "bench.cluster.engine"
-"""Found by name, like methods: it stands above this room."""
+"""Imported by name, since ``bench.cluster`` is a layer above this one."""
 
 
 class Executor(Protocol):
@@ -34,7 +34,7 @@ class Executor(Protocol):
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None: ...
 
     def prepare(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, ProcessOutcome]]:
-        """Apply the recipe of each job; yields them as they end."""
+        """Apply the recipe of each job; yields each job with its outcome as it ends."""
 
     def submit(
         self, job: Job, before: Callable[[], bool] = ..., fitted: Path | None = None
@@ -52,7 +52,7 @@ def open_executor(
     store: ResultStore,
     on_progress: JobProgressHandler,
 ) -> Executor:
-    """Return the executor that the settings name.
+    """Return the executor of the engine in the settings.
 
     Raises ``UsageError`` if its package is not installed or its scheduler does not answer.
     """

@@ -1,4 +1,4 @@
-"""The wall time that jobs will take, from earlier runs."""
+"""Estimates of the wall time of jobs, from earlier runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TimeEstimate:
 
     seconds: float
     guessed: int
-    """Jobs of methods without an earlier run, estimated by their declared cost."""
+    """Number of jobs of methods without an earlier run, estimated by their declared cost."""
 
     def __str__(self) -> str:
         text = f"about {format_duration(self.seconds)}"
@@ -39,8 +39,8 @@ def estimate_time(
 ) -> TimeEstimate:
     """Return the expected wall time of jobs with ``settings.jobs`` workers.
 
-    A job takes the median time of its method on the same dataset, else the median time per cell on
-    other datasets, else a time by the method's declared cost.
+    A job's estimate is the median time of its method on the same dataset, else from the median
+    time per cell on other datasets, else a fixed time for the method's declared cost.
     """
     jobs = expected_seconds(todo, store, settings)
     total = sum(seconds for seconds, _ in jobs)

@@ -1,4 +1,4 @@
-"""From selectors to a plan: methods with parameters, datasets, and the jobs of their grid."""
+"""Make a plan from selectors: methods with parameters, datasets, and the jobs of their grid."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def build_plan(
 ) -> Plan:
     """Resolve selectors and parameters, load the datasets, and return the grid of jobs.
 
-    Embeddings in the files of the datasets (``obsm:X_scgpt``) stand in the place of fits.
-    On data without labels each method is also fitted on two halves of the counts, with one seed.
+    Embeddings in the files of the datasets (``obsm:X_scgpt``) are jobs like fits. On data without
+    labels each method is also fitted on two halves of the counts, with one seed.
     """
     fitted, embeddings = take_embeddings(methods)
     only_embeddings = bool(embeddings and not fitted)
@@ -82,7 +82,7 @@ def choose_methods(
 def load_datasets(
     datasets: str, settings: Settings, cache: DataCache
 ) -> tuple[list[CachedDataset], list[Exclusion]]:
-    """Return the selected datasets, loaded, checked and cached, and those that are absent."""
+    """Return the selected datasets, loaded, checked and cached, and the missing datasets."""
     loaded, absent = _load_selected(datasets, settings, cache)
     return [dataset for _, dataset in loaded], absent
 
@@ -90,7 +90,7 @@ def load_datasets(
 def _load_selected(
     datasets: str, settings: Settings, cache: DataCache
 ) -> tuple[list[tuple[ResolvedDataset, CachedDataset]], list[Exclusion]]:
-    """Return the selected datasets before and after they are loaded, and those absent."""
+    """Return the selected datasets, resolved and loaded, and the missing datasets."""
     chosen, absent = resolve_datasets(datasets, settings, cache)
     cached = [(choice, _load_dataset(choice, cache)) for choice in chosen]
     for _, dataset in cached:
@@ -107,7 +107,7 @@ def _load_dataset(choice: ResolvedDataset, cache: DataCache) -> CachedDataset:
 def _load_halves(
     datasets: Sequence[tuple[ResolvedDataset, CachedDataset]], cache: DataCache
 ) -> list[CachedDataset]:
-    """Return the halves of the counts of the datasets without labels; paired data have none."""
+    """Return the halves of the counts of datasets without labels, except paired data."""
     return [
         _load_dataset(half, cache)
         for choice, dataset in datasets
@@ -117,7 +117,7 @@ def _load_halves(
 
 
 def _check_n_clusters(datasets: Sequence[CachedDataset], settings: Settings) -> None:
-    """Refuse a number of clusters that no dataset can take, and warn of one that is not used."""
+    """Raise ``UsageError`` for more clusters than cells; warn if a dataset has labels."""
     number = settings.n_clusters
     if number is None:
         return
@@ -127,7 +127,7 @@ def _check_n_clusters(datasets: Sequence[CachedDataset], settings: Settings) -> 
         elif number > dataset.info.n_cells:
             raise UsageError(
                 f"--n-clusters {number}: {dataset.label} has {dataset.info.n_cells} cells; give "
-                "a number below that.",
+                "at most that many.",
                 code="too_many_clusters",
             )
 
@@ -148,7 +148,7 @@ def exclusion_lines(exclusions: Sequence[Exclusion]) -> list[str]:
 
 
 def method_tags(plugins: tuple[str, ...]) -> Callable[[str], frozenset[str]]:
-    """Return the function that gives a method's tags: family, cost, modalities."""
+    """Return a function from a method's name to its tags: family, cost, modalities."""
     registry = method_registry(plugins)
 
     def tags(name: str) -> frozenset[str]:

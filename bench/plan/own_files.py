@@ -1,4 +1,4 @@
-"""Whether the files that a method brings hold data: a fit may read all of them."""
+"""Checks that a method's own files contain no data, since a fit may read all of them."""
 
 from __future__ import annotations
 
@@ -27,10 +27,9 @@ def data_file(dataset: CachedDataset) -> Path | None:
 
 
 def own_environment(folders: Iterable[str]) -> list[str]:
-    """Return the folders of another environment that a fit reads.
+    """Return the folders that belong to other environments than this program's.
 
-    What lies in the environment of this program is left out: a fit reads it anyway, but for the
-    data that ship in packages.
+    A fit can read the environment of this program anyway, without the data sets in packages.
     """
     own = _prefixes()
     real = [Path(folder).resolve() for folder in folders]
@@ -42,7 +41,7 @@ def _prefixes() -> set[Path]:
 
 
 def _check_environment(label: str, folders: Iterable[str], places: dict[str, Path]) -> None:
-    """Raise ``UsageError`` for an environment that holds data or lies in a folder of data."""
+    """Raise ``UsageError`` for an environment that contains data or is in a folder of data."""
     own = {f"the environment of this program, {path},": path for path in _prefixes()}
     places = places | own
     for folder in own_environment(folders):

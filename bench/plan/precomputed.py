@@ -1,7 +1,7 @@
 """``obsm:KEY`` among the methods: embeddings in the files of the datasets.
 
-Each becomes a method of its own, a module and an array in the cache, for one dataset: fits do not
-see the file of the dataset, nor the names of its cells.
+Each embedding becomes a separate method for one dataset, as a module and an array in the cache:
+its fit sees neither the file of the dataset nor the names of the cells.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class StoredEmbedding(Precomputed):
 
 
 def take_embeddings(text: str) -> tuple[str, list[Selection]]:
-    """Return the selector without its embeddings, and these.
+    """Return the selector without its embeddings, and the selected embeddings.
 
-    ``obsm:X_scgpt[trained_on=census 2023-12,trained_cells=barcodes.txt]``. Raises ``UsageError``
-    for another value in brackets.
+    An embedding is ``obsm:X_scgpt[trained_on=census 2023-12,trained_cells=barcodes.txt]``. Raises
+    ``UsageError`` for other keys in brackets.
     """
     parts = split_selectors(text)
     chosen = [parse_selector(part) for part in parts if part.startswith(PREFIX)]
@@ -61,7 +61,7 @@ def take_embeddings(text: str) -> tuple[str, list[Selection]]:
 def precomputed_methods(
     chosen: list[Selection], dataset: CachedDataset, cache_dir: Path
 ) -> tuple[list[ConfiguredMethod], list[Exclusion]]:
-    """Return the embeddings that the file of a dataset holds, and those that it has not.
+    """Return the embeddings in the file of a dataset as methods, and the missing ones.
 
     Raises ``DataError`` for an array that is no embedding, or that lacks cells.
     """
@@ -76,7 +76,7 @@ def precomputed_methods(
 
 
 def _read(key: str, dataset: CachedDataset) -> pd.DataFrame | str:
-    """Return the rows of the cells of a dataset, by their names, or why there are none."""
+    """Return the embedding, one row a cell of the dataset, or the reason why it is missing."""
     import numpy as np
 
     from bench.data.embedding_file import embedding_keys, read_embeddings
@@ -113,7 +113,7 @@ def _stored(
 
 
 def _training(chosen: Selection, table: pd.DataFrame) -> str:
-    """Return what is known of the data that an embedding was trained on, in words."""
+    """Return a description of the training data of an embedding."""
     from bench.data.embedding_file import count_trained_cells
 
     data = chosen.values.get("trained_on")
