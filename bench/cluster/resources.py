@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.execute.time_estimate import expected_seconds
-from bench.registry import methods
+from bench.registry import import_method
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -70,7 +70,7 @@ def job_costs(jobs: Sequence[Job], store: ResultStore | None, settings: Settings
         key = method, dataset
         longest[key] = max(longest.get(key, 0.0), seconds)
         largest[key] = max(largest.get(key, 0.0), peak / 1024)
-    registry, options = methods(settings.plugins), settings.engine_options
+    options = settings.engine_options
     costs = []
     for job, (expected, _) in zip(jobs, expected_seconds(jobs, store, settings), strict=True):
         key = job.method, job.dataset
@@ -78,7 +78,7 @@ def job_costs(jobs: Sequence[Job], store: ResultStore | None, settings: Settings
             seconds = _MARGIN * longest[key] + _START_SECONDS
             memory = max(1.0, _MARGIN * largest[key])
         else:
-            heavy = registry.get(job.method_name).cost == "heavy"
+            heavy = import_method(job.origin, job.method_name).cost == "heavy"
             first = options.heavy if heavy else options.light
             seconds = 60 * first.minutes if first.minutes else job.timeout
             memory = first.memory or job.memory

@@ -50,13 +50,14 @@ def test_earlier_fits_decide_what_is_asked_for(job):
     (known,) = job_costs([roomy], store, Settings())  # type: ignore[arg-type]
     assert (known.memory, known.expected) == (3.0, 50.0)
     assert 90 < known.seconds < 400
-    other = replace(roomy, method="told", method_name="pca")
+    other = replace(roomy, method="other", method_name="pca", origin="bench.methods.pca")
     (unknown,) = job_costs([other], store, Settings())  # type: ignore[arg-type]
     assert (unknown.memory, unknown.seconds) == (16.0, 3600.0)
     options = EngineOptions(light=CostRequest(minutes=20, memory=4), heavy=CostRequest(minutes=90))
     settings = Settings(engine_options=options)
     for name, asked in (("pca", (4.0, 1200.0)), ("pca_umap", (16.0, 3600.0))):
-        (first,) = job_costs([replace(other, method_name=name)], store, settings)  # type: ignore[arg-type]
+        method = replace(other, method_name=name, origin=f"bench.methods.{name}")
+        (first,) = job_costs([method], store, settings)  # type: ignore[arg-type]
         assert (first.memory, first.seconds) == asked, "never more than the limits of a fit"
 
 
