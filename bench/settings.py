@@ -39,7 +39,7 @@ def usable_cores() -> int:
 
 
 def default_memory() -> float:
-    """Return 80 % of the machine's memory in GiB, shared by as many jobs as there are cores."""
+    """Return 80 % of the machine's memory divided by the number of usable cores, in GiB."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return round(0.8 * total / usable_cores(), 1)
 

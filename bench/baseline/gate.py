@@ -72,7 +72,7 @@ class GateCheck:
 
     @property
     def exit_code(self) -> int:
-        """130 interrupted, 1 a regression, 3 incomplete, else 0."""
+        """Exit code: 130 if interrupted, 1 for a regression, 3 if incomplete, else 0."""
         return 130 if self.interrupted else exit_code(self.findings)
 
 
@@ -88,7 +88,7 @@ class BaselineUpdate:
 
     @property
     def exit_code(self) -> int:
-        """130 interrupted, 3 if a combination has no entry, else 0."""
+        """Exit code: 130 if interrupted, 3 if a combination has no entry, else 0."""
         return 130 if self.baseline is None else 3 if self.left_out else 0
 
 

@@ -26,7 +26,7 @@ class External(Method):
 
     The command runs in the limited, walled process of the fit, in an empty folder. It finds
 
-    * the counts, cells × features, raw unless ``prepared``, where ``{counts}`` stands;
+    * the counts, cells × features, raw unless ``prepared``; ``{counts}`` is the path;
     * ``parameters.json``: ``parameters``, ``seed``, ``threads``, ``device``, ``n_clusters`` and
       ``batch`` (one name a cell), as far as the class declares them; ``{parameters}`` is its path.
 

@@ -99,7 +99,7 @@ def _check_genes(genes: Any, where: str) -> tuple[str, ...]:
     repeated = sorted({gene for gene in genes if list(genes).count(gene) > 1})
     if repeated:
         raise DataError(
-            f"{where}: {repeated[0]} is there twice; remove one.", code="duplicate_names"
+            f"{where}: {repeated[0]} occurs twice; remove one.", code="duplicate_names"
         )
     return tuple(genes)
 

@@ -104,7 +104,7 @@ class IntegrationTask:
 
     batch: np.ndarray
     unintegrated: np.ndarray | None = None
-    no_unintegrated: str = "the counts before the fit are not at hand"
+    no_unintegrated: str = "the counts before the fit are not available"
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ not included), and DNA of a fixed window, in capitals."""
 
 
 def pair_data(rna: AnnData, atac: AnnData) -> MuData:
-    """Return genes and peaks of the same cells as one object.
+    """Return genes and peaks of the same cells as one ``MuData``.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def select_cells(data: AnnData | MuData, rows: np.ndarray | slice) -> Any:
 
 
 def write_pair(data: MuData, path: Path) -> None:
-    """Write paired data as ``.h5mu``; raises ``DataError`` if the disk refuses."""
+    """Write paired data as ``.h5mu``; raises ``DataError`` if writing fails."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # mudata announces changes of its defaults
         try:

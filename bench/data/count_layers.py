@@ -43,7 +43,7 @@ def choose_counts(adata: AnnData, where: str, layer: str | None) -> AnnData:
         return adata
     chosen = (usual or found)[0]
     log_note(
-        f"{where}: X holds no whole numbers; took {_place(chosen)}, which does; --layer X takes X"
+        f"{where}: X holds no whole numbers; took {_place(chosen)}, which does; --layer X for X"
     )
     return _take(adata, chosen, where)
 

@@ -70,7 +70,7 @@ def draw_random_genes(
             )
         drawn[gene] = str(rng.choice(free))
         used.add(drawn[gene])
-    log_note(f"guide=random: {len(drawn)} markers are other genes of like expression")
+    log_note(f"guide=random: {len(drawn)} markers are replaced by genes of similar expression")
     random = {name: tuple(drawn[gene] for gene in genes) for name, genes in lists.items()}
     return Markers(random, f"random genes in place of {markers.source}")
 

@@ -75,7 +75,7 @@ def load_checked(
 
 
 def _optional_labels(dataset: Dataset, cells: AnnData) -> str:
-    """Return the column of labels if each cell has one, else an empty text; a note says why.
+    """Return the column of labels if each cell has one, else an empty text, with a note.
 
     A default column that fails :func:`check_labels` is not used. Raises ``DataError`` if the user
     named the column or its file.

@@ -33,8 +33,8 @@ PRELOAD = (
     "bench.scoring.scorer", "bench.data.cache.data_cache", "bench.data.cache.prepared_files",
     "bench.execute.installed_paths",
 )  # fmt: skip
-"""Modules that the server imports, its own settings first. One that is missing is skipped
-without a word and then imported anew by every child."""
+"""Modules that the server imports, its own settings first. A missing module is skipped
+silently, and then imported by every child."""
 _SOCKET_FOLDER_CHARACTERS = 60
 """Paths of sockets have at most 107 characters, and libraries add their own names."""
 _starting = threading.Lock()

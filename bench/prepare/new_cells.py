@@ -85,7 +85,7 @@ class FittedPreparation:
 
     @classmethod
     def fit(cls, counts: AnnData, recipe: Recipe, prepared: AnnData) -> FittedPreparation:
-        """Gather the statistics of the counts; ``prepared`` is the result of the recipe."""
+        """Return the statistics of the training cells; ``prepared``: the recipe's result."""
         source = FilteredCounts(counts.X, recipe, None)
         filtered_features = counts.var_names[source.features]
         columns = np.zeros(0, dtype=np.int64)  # duplicate names have no single position
@@ -156,13 +156,13 @@ class FittedPreparation:
         n_scaled = n_features if self.recipe.scale else 0
         lengths = (len(self.scale_factor), len(self.mean), len(self.std), len(self.detections))
         if lengths != (n_features, n_scaled, n_scaled, n_filtered):
-            raise ValueError("arrays of other lengths")
+            raise ValueError("arrays of different lengths")
         if not n_features:
             return
         if not 0 <= self.columns.min() <= self.columns.max() < n_filtered:
             raise ValueError("columns out of range")
         if list(self.filtered_features[self.columns]) != self.features:
-            raise ValueError("features of other names")
+            raise ValueError("features with different names")
 
     def _selection_matrix(self, names: pd.Index, where: str, *, fill_missing: bool | None) -> Any:
         """Return a selection matrix, columns of the new cells × filtered features, sparse."""
@@ -205,7 +205,7 @@ class Preparation:
     def fit(
         cls, counts: AnnData | MuData, recipe: Recipe | PairedRecipe, prepared: AnnData | MuData
     ) -> Preparation:
-        """Gather the statistics of the counts; ``prepared`` is the result of the recipe."""
+        """Return the statistics of the training cells; ``prepared``: the recipe's result."""
         if not isinstance(recipe, PairedRecipe):
             return cls({"": FittedPreparation.fit(cells_of(counts), recipe, cells_of(prepared))})
         matrices = zip(PARTS, matrices_of(counts), matrices_of(prepared), strict=True)

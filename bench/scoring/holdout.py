@@ -87,8 +87,7 @@ def write_split(
     """
     if types is None:
         raise UsageError(
-            "--protocol holdout: the data have no labels to choose by; use --protocol "
-            "unsupervised.",
+            "--protocol holdout: the data have no labels; use --protocol unsupervised.",
             code="no_labels",
         )
     path = split_file(cache, dataset_folder)
@@ -99,8 +98,8 @@ def write_split(
         partial.rename(path)
     if len(np.unique(types[np.load(path, allow_pickle=False)])) < 2:
         raise UsageError(
-            f"--protocol holdout: fewer than two types have {_MIN_CELLS} cells, so that there are "
-            "no labels to choose by; use --protocol unsupervised.",
+            f"--protocol holdout: fewer than two types have {_MIN_CELLS} cells, so there are not "
+            "enough labels; use --protocol unsupervised.",
             code="too_few_labels",
         )
     return path

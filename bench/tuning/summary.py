@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class FinishedStudy:
-    """A study after its trials."""
+    """A study that has ended, with its trials and figures."""
 
     spec: StudySpec
     run: str

@@ -34,8 +34,8 @@ class ArrayFolder:
     def __init__(self, path: Path) -> None:
         if not is_intact(path):
             raise DataError(
-                f"the cached data in {path} are damaged or gone; run the same command again, it "
-                "makes them anew.",
+                f"the cached data in {path} are damaged or gone; run the same command again to "
+                "restore them.",
                 code="damaged_cache",
             )
         mark_used(path)
@@ -59,7 +59,7 @@ def load_array(folder: Path, name: str) -> np.ndarray:
 class FolderWriter:
     """Writes arrays into a new folder; use :func:`new_array_folder`.
 
-    Every method raises ``DataError`` if the disk refuses, for example because it is full.
+    Every method raises ``DataError`` if writing fails, for example on a full disk.
     """
 
     def __init__(self, path: Path) -> None:

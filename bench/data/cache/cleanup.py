@@ -73,7 +73,7 @@ class FoldersInUse:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the lock without which no process can declare a name."""
+        """Hold a lock: no other process can declare a folder meanwhile."""
         with (self._root / "locks" / "users.lock").open("w") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
             yield

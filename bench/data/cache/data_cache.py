@@ -104,7 +104,7 @@ class DataCache:
                     mark_used(folder)
                     return folder
                 if folder.exists():
-                    logger.info(f"{label}: the cached copy is damaged; making it anew")
+                    logger.info(f"{label}: the cached copy is damaged; making it again")
             logger.info(f"{label}: loading and checking")
             folder = self._reader(self, dataset)
             self._in_use.declare(folder.name)

@@ -149,7 +149,7 @@ def _commented_header(comments: list[str], head: list[str], sep: str | None) -> 
     """Return the last comment without ``#`` if it is the header, else an empty text.
 
     Its fields are plain words, one for each column or, as R writes it, one fewer. The next line is
-    a row of counts, or, as in a table of labels, neither of the next lines is.
+    a row of counts or, as in a table of labels, neither of the next two lines is.
     """
     if not comments or sep is None:
         return ""

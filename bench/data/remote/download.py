@@ -59,7 +59,7 @@ def download(url: str, part: Path, owner: str) -> bool:
     """Download ``url`` into ``part``; returns whether bytes of an earlier transfer were reused.
 
     Bytes in ``part`` are reused if the server confirms that its file has not changed. Raises
-    ``DownloadFailed``, and ``DataError`` if the disk refuses.
+    ``DownloadFailed``, and ``DataError`` if writing fails.
     """
     if not is_url(url):
         raise DownloadFailed("only https:// and http:// addresses can be fetched")
@@ -113,8 +113,8 @@ class Transfer:
     def run(self, session: requests.Session, url: str) -> None:
         """Send the request and store the body.
 
-        Raises ``DownloadFailed``, ``requests`` and ``urllib3`` exceptions, and ``OSError`` if the
-        disk refuses.
+        Raises ``DownloadFailed``, ``requests`` and ``urllib3`` exceptions, and ``OSError`` if
+        writing fails.
         """
         with session.get(url, headers=self.headers, stream=True, timeout=TIMEOUT) as response:
             begin = response.headers.get("Content-Range", "")

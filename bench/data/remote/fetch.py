@@ -79,7 +79,7 @@ def _valid_path(owner: str, file: RemoteFile, cache: Path, mirror: str | None) -
 def _fetch(owner: str, file: RemoteFile, cache: Path, mirror: str | None) -> Path:
     """Download one file, from the mirror first; one process at a time.
 
-    Raises ``DownloadFailed`` if no server delivers it, ``DataError`` if the disk refuses.
+    Raises ``DownloadFailed`` if no server delivers it, ``DataError`` if writing fails.
     """
     target = download_folder(owner, cache) / file.name
     try:

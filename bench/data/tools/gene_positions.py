@@ -90,7 +90,7 @@ def add_gene_positions(rna: AnnData, positions: GenePositions, where: str) -> st
         rna.var[column] = [row[number] for row in rows]
     line = f"{len(names) - len(missing)} of {len(names)} genes found in {positions.source}"
     if missing:
-        line += f"; {len(missing)} are not there (first '{missing[0]}') and link to no peak"
+        line += f"; {len(missing)} are missing (first '{missing[0]}') and cannot link to a peak"
     return line
 
 

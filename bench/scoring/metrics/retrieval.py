@@ -53,7 +53,7 @@ def top_k(tasks: PairedTasks, *, k: int) -> MetricResult:
 
 
 def _ranks(tasks: PairedTasks) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return the numbers of others above and equal to the true match, each (2, n), and n."""
+    """Return how many others score above and equal to the true match, each (2, n), and n."""
     import numpy as np
 
     score = tasks.retrieval
