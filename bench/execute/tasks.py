@@ -40,6 +40,7 @@ from bench.seeds import derive_seed
 from .artifacts import RAW, restore_cells, write_fit
 from .curves import Curves, held_out_loss
 from .fitting import FitConditions, OptionalInputs, check_result, fit_method
+from .side_costs import side_costs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,9 +112,10 @@ def fit(task: Task, pipe: DriverPipe) -> dict[str, Any]:
         log=partial(print, flush=True), scratch_parent=task.artifacts.parent,
     )  # fmt: skip
     curves = Curves(_progress_sender(pipe, may_stop=bool(job.study.get("prunable"))))
-    pipe.send("fit begins", None)
-    result = fit_method(method, training_data, inputs, curves, conditions)
-    pipe.send("fit ended", None)
+    with side_costs(job.device) as costs:
+        pipe.send("fit begins", None)
+        result = fit_method(method, training_data, inputs, curves, conditions)
+        pipe.send("fit ended", None)
     # Methods are imported when a job starts: an edit since the plan would be stored under a key
     # that stands for the code before it.
     if source_digest(job.origin, cls.files) != job.facts["source"]:
@@ -132,7 +134,9 @@ def fit(task: Task, pipe: DriverPipe) -> dict[str, Any]:
     write_fit(result, method, data, cells, task.artifacts / RAW)
     return {
         "n_parameters": None if result.n_parameters is None else int(result.n_parameters),
-        "notes": {str(name): printable_line(str(text)) for name, text in result.notes.items()},
+        "notes": {
+            str(name): printable_line(str(text)) for name, text in (result.notes | costs).items()
+        },
         "curves": curves.thinned(),
         "held_out_loss": held_out_loss(curves.values),
     }

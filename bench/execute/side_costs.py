@@ -1,0 +1,55 @@
+"""What a fit costs besides time and memory: memory of the GPU, and energy."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_JOULES = 3.6e6
+"""In a kilowatt-hour."""
+
+
+@contextlib.contextmanager
+def side_costs(device: str) -> Iterator[dict[str, str]]:
+    """Yield a dictionary that holds the costs of the block, in words, after it.
+
+    ``GPU peak memory`` is what PyTorch had allocated at most. ``energy`` is there if codecarbon is
+    installed: of the processors, the memory and the GPU; what the machine does not measure is
+    codecarbon's estimate.
+    """
+    costs: dict[str, str] = {}
+    tracker = _start_tracker()
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    try:
+        yield costs
+    finally:
+        if tracker is not None:
+            tracker.stop()
+    if device == "cuda":
+        costs["GPU peak memory"] = f"{torch.cuda.max_memory_allocated() / 2**20:.0f} MiB"
+    if tracker is not None:
+        found = tracker.final_emissions_data
+        energy = found.energy_consumed * _JOULES
+        costs["energy"] = f"{energy:.0f} J (codecarbon {found.codecarbon_version})"
+
+
+def _start_tracker() -> Any:
+    """Return a running tracker of this process; ``None`` without codecarbon."""
+    if importlib.util.find_spec("codecarbon") is None:
+        return None
+    from codecarbon import OfflineEmissionsTracker
+
+    # The country is for its emissions, which are not asked for.
+    tracker = OfflineEmissionsTracker(
+        country_iso_code="DEU", tracking_mode="process", save_to_file=False,
+        log_level="critical", allow_multiple_runs=True,
+    )  # fmt: skip
+    tracker.start()
+    return tracker
