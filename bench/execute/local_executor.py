@@ -312,7 +312,7 @@ def _stored_fit(job: Job, stored: Result) -> Result:
         measures=stored.measures,
         notes=stored.notes,
         curves=stored.curves,
-        facts={"fitted": "fit of an earlier run, scored again"}
+        facts={"fitted": "an earlier run's fit, scored anew"}
         | {name: stored.facts[name] for name in ("cpu",) if name in stored.facts},
     )
 

@@ -336,7 +336,7 @@ def _in_order(
         ready = [d for d in waiting if not names & _looks_at(owner, d, params)]
         if not ready:
             raise UsageError(
-                f"{owner}: the conditions of {waiting[0].name} form a circle.",
+                f"{owner}: the conditions of {waiting[0].name} lead back to itself.",
                 code="circular_condition",
             )
         yield from ready

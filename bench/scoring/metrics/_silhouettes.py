@@ -32,7 +32,7 @@ def cell_silhouettes(
     if len(sizes) < 2:
         raise UndefinedMetric("only one label among the cells")
     if len(sizes) == len(labels):
-        raise UndefinedMetric("every cell has a different label")
+        raise UndefinedMetric("every cell has a label of its own")
     require_distinct_points(points)
     return _widths(centered_points(points), labels, sizes), sample
 
