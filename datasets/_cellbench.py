@@ -1,4 +1,4 @@
-"""Reader of the runs of the mixtures of cell lines."""
+"""Reader of the runs of CellBench, mixtures of cell lines."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def _search_step(
 
 
 def _projected_norm(gradient: np.ndarray, x: np.ndarray) -> float:
-    """Return the norm of the gradient where it is below 0 or X is above 0."""
+    """Return the norm of the projected gradient, its entries where it is below 0 or X above 0."""
     # x · 1e300 is 0 where X is 0 and larger than any gradient elsewhere: a minimum without a mask.
     with np.errstate(over="ignore"):
         allowed = np.minimum(gradient, x * 1e300)

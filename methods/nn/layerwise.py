@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .likelihoods import Likelihood
 
 _SPAN_BYTES = 2**29
-"""Larger inputs are not reduced to their span."""
+"""Largest inputs that are reduced to their span, in bytes."""
 
 
 class OneLayer(Model):

@@ -170,7 +170,7 @@ def parse(model: type[Model], values: Any, place: Place, **context: Any) -> Mode
 def named_errors(place: Place, values: Any = None) -> Iterator[None]:
     """Turn validation errors into a ``UsageError`` that names file and key.
 
-    Pass ``values`` for the object of the file at ``place``, nothing for an object made from it.
+    ``values``: the object of the file at ``place``; leave it out for an object made from the file.
     """
     try:
         yield

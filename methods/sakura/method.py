@@ -41,8 +41,8 @@ class SakuraUnguided(Method):
     differs from the published demonstration, which ``preset=faithful`` restores. Genes are
     centred: otherwise their means are most of the error and take hundreds of updates. Code and
     output have no activation. There is no absolute error, and no prior: its published weight is
-    too small to act. Adam trains on 2,000 genes of all cells, and a tenth of the cells stops it
-    early.
+    too small to act. Adam trains on 2,000 genes. The loss on a tenth of the cells, held out, stops
+    it early.
     """
 
     name = "sakura_unguided"

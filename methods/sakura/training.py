@@ -106,7 +106,7 @@ class Trainer:
             after_step(ended=ended)
 
     def take_best(self) -> None:
-        """Set the weights of the epoch with the lowest held-out loss, if one was noted."""
+        """Set the weights of the epoch with the lowest held-out loss, if there is one."""
         if self.best_weights is not None:
             self.network.load_state_dict(self.best_weights)
 

@@ -77,7 +77,7 @@ class StateAxes:
     """Precision ω of each feature."""
 
     def likelihood(self, profiles: Profiles) -> tuple[np.ndarray, np.ndarray]:
-        """Return score (cells, axes) and information (cells, axes, axes) at the coordinates 0."""
+        """Return score (cells, axes) and information (cells, axes, axes) at coordinates 0."""
         score: Any = 0.0
         information: Any = 0.0
         for part, counts in enumerate((profiles.counts, profiles.fragments)):

@@ -29,7 +29,7 @@ class GenomeSites:
     """Centre of each peak in base pairs."""
 
     def chromosomes_with_few_peaks(self, top_k: int) -> list[str]:
-        """Return chromosomes with genes but fewer than ``top_k`` peaks, and their numbers."""
+        """Return ``NAME: peaks`` of chromosomes with genes and fewer than ``top_k`` peaks."""
         peaks = np.bincount(self.peak_chrom[self.peak_chrom >= 0], minlength=len(self.names))
         genes = np.bincount(self.gene_chrom[self.gene_chrom >= 0], minlength=len(self.names))
         return [

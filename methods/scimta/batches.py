@@ -23,8 +23,8 @@ _ROWS = 8192
 def partition(points: np.ndarray, n_parts: int) -> list[np.ndarray]:
     """Return the cells of ``n_parts`` compact parts of nearly equal size.
 
-    Sets are cut in two across their direction of largest variance. Unlike clusters this is
-    deterministic and balanced.
+    Sets of cells are cut in two across their direction of largest variance, again and again.
+    Unlike clustering this is deterministic and balanced.
     """
     n_parts = max(1, min(n_parts, len(points)))
     sizes = np.full(n_parts, len(points) // n_parts)

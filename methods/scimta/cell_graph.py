@@ -96,11 +96,11 @@ def neighbors(
     points: np.ndarray, k: int, *, metric: str, seed: int, parity: bool = False,
     approximate: bool = False,
 ) -> sp.csr_matrix:  # fmt: skip
-    """Return the binary graph of ``k`` nearest neighbours, n × n; a node is its own neighbour.
+    """Return the binary graph of ``k`` nearest neighbours, a node itself included, n × n.
 
-    ``metric`` is ``euclidean``, ``cosine`` or ``correlation``. Both directions are joined without
-    self-edges; ``parity`` is directed with self-edges. ``approximate``: see
-    :mod:`.approximate_neighbors`; the search of small sets stays exact.
+    ``metric`` is ``euclidean``, ``cosine`` or ``correlation``. The graph is symmetric (edges of
+    either direction) without self-edges; with ``parity`` it is directed with self-edges.
+    ``approximate``: see :mod:`.approximate_neighbors`; the search of small sets stays exact.
     """
     n = len(points)
     rows = _euclidean(points, metric)

@@ -49,7 +49,7 @@ class GraphAutoencoder(Method):
 
         With batches, held-out counts, z-scores as targets or more than ``minibatch_above`` cells
         the fit scales the genes. For z-scores as targets, as published, cells are scaled to the
-        median of their totals, and scores have no bound; only the genes are ranked on counts
+        median of their totals, and scores have no bound; only the ranking of genes uses counts
         scaled to the mean total.
         """
         p = self.params

@@ -261,7 +261,7 @@ class GraphFit(ABC):
 
 
 class SurfedFit(GraphFit):
-    """scMGCA: surfed neighbours, multinomial counts."""
+    """scMGCA: neighbours after random surfing, multinomial counts."""
 
     params: SurfingParameters
 

@@ -176,7 +176,7 @@ class RestorationTargets:
         self._scale = 1.0 / max(constant, 1e-12)
 
     def rows(self, chosen: np.ndarray | slice) -> tuple[np.ndarray, np.ndarray]:
-        """Return values and weights of some cells, scaled to estimate the loss of all."""
+        """Return values and weights of some cells; their loss estimates that of all cells."""
         values, weights = self._block(chosen)
         weights *= self._scale * self._n_cells / max(len(values), 1)
         return values, weights

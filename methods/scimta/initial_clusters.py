@@ -33,7 +33,7 @@ def initial_clusters(
 
     ``start``: clusters of the codes, or spectral clusters of the symmetric part of Ã (Yu and Shi
     2003). Without ``k``, ``k_from`` gives the number. Of more than ``most`` cells a random part is
-    clustered and the others join the nearest mean.
+    clustered; further cells join the nearest mean.
     """
     if len(codes) > most:
         order = np.random.default_rng(derive_seed(seed, "start")).permutation(len(codes))

@@ -71,7 +71,7 @@ class StoryStage:
     """Tables made also before the end, at ``tables_at``."""
     tables_at: StepInterval = StepInterval()
     keep_at: StepInterval = StepInterval()
-    """When the state is kept."""
+    """Points at which the state is kept."""
     keep_prefix: str = ""
     """Prefix of the names of the state files."""
 
