@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import random
-from typing import TYPE_CHECKING
-
 import muon
 import numpy as np
 import scanpy as sc
@@ -15,8 +11,7 @@ from mudata import MuData
 from scipy.sparse.linalg import eigsh
 from sklearn.preprocessing import normalize
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from ._global_generators import seed_global_generators
 
 _SMALLEST_GAP = 1e-3
 """Eigenvalues of the Laplacian below this count as zero."""
@@ -44,19 +39,6 @@ def multimodal_graph(
     return sp.csr_matrix(graph.maximum(graph.T)), {
         part: both.obs[f"{part}:mod_weight"].to_numpy().astype(np.float64) for part in scores
     }
-
-
-@contextlib.contextmanager
-def seed_global_generators(seed: int) -> Iterator[None]:
-    """Seed the global generators, which muon and scanpy use, and restore them after."""
-    states = random.getstate(), np.random.get_state()  # noqa: NPY002 - muon and scanpy draw from it
-    random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002
-    try:
-        yield
-    finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002
 
 
 def commute_time_embedding(graph: sp.csr_matrix, n: int, seed: int) -> np.ndarray:

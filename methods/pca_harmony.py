@@ -1,0 +1,59 @@
+"""Harmony on principal components."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from bench.contract import Context, Fit, Search
+from bench.seeds import derive_seed
+
+from ._preparations import BatchCorrection
+
+if TYPE_CHECKING:
+    import numpy as np
+    from anndata import AnnData
+
+
+class Harmony(BatchCorrection):
+    """Principal components with batches moved together in soft clusters (Korsunsky et al. 2019).
+
+    Computed by harmonypy, with its defaults. Clusters: one for 30 cells, at most 100.
+    """
+
+    name = "pca_harmony"
+    summary = "principal components corrected for batches by Harmony"
+    reference = "Korsunsky et al. 2019, Nature Methods 16:1289, doi 10.1038/s41592-019-0619-0"
+    requires = ("harmonypy",)
+    install = "pip install 'aebench[integration]'"
+
+    class Params(BatchCorrection.Params):
+        """Parameters of components and correction."""
+
+        theta: Annotated[float, Search(0.5, 4.0)] = Field(
+            2.0, ge=0, description="penalty of clusters that hold few batches"
+        )
+        sigma: Annotated[float, Search(0.05, 0.3)] = Field(
+            0.1, gt=0, description="width of the soft clusters"
+        )
+        max_iter: int = Field(10, ge=1, description="most rounds of clustering and correction")
+
+    params: Params
+
+    def correct(self, data: AnnData, batch: np.ndarray, context: Context) -> Fit:
+        import harmonypy
+        import numpy as np
+
+        p, seed = self.params, derive_seed(context.seed, "harmony")
+        scores = self.components(data.X, context)
+        # The program's start follows the order of the cells.
+        order = np.random.default_rng(seed).permutation(data.n_obs)
+        result = harmonypy.run_harmony(
+            scores[order], {"batch": batch[order]}, "batch",
+            theta=p.theta, sigma=p.sigma, max_iter_harmony=p.max_iter, verbose=False,
+            nclust=min(max(2, round(data.n_obs / 30)), 100), ncores=context.threads,
+            random_state=seed,
+        )  # fmt: skip
+        scores[order] = result.Z_corr
+        return Fit(scores)
