@@ -28,9 +28,9 @@ PYTEST := $(VENV)/bin/python -m pytest -n auto --dist worksteal
 test: setup
 	$(PYTEST)
 
-# With scib-metrics, whose scores ours are compared with (350 MB).
+# With scib-metrics, whose scores ours are compared with (350 MB), and methods of others (185 MB).
 test-all: setup
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[scib]'
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[scib,methods]'
 	$(PYTEST) -m '' --hypothesis-profile thorough
 
 # A warning, a broken link within the site among them, is an error. Needs no network once installed.
