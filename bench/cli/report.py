@@ -26,11 +26,14 @@ def report_command(
     static: Annotated[
         bool, flag("also write figures (SVG, PNG, PDF) and tables (LaTeX …)")
     ] = True,
+    site: Annotated[
+        Path | None, option("DIR", "write a site of many pages into this folder instead")
+    ] = None,
     *,
     settings: Settings,
 ) -> None:
     """Write the report of the store or of a part of it."""
-    from bench.reports.write import copy_as_latest, write_report
+    from bench.reports.write import copy_as_latest, write_report, write_report_site
     from bench.store.result_store import ResultStore, require_results
     from bench.store.results_table import search_summaries, selected_results
 
@@ -39,8 +42,12 @@ def report_command(
     store = ResultStore(settings)
     store.require_experiment()
     table = selected_results(store, methods, datasets, wanted)
-    folder = out or settings.results / "reports" / "all"
     studies = search_summaries(settings, table)
+    if site is not None:
+        index = write_report_site(table, site, settings, umap=umap, studies=studies)
+        typer.echo(f"site: {index}")
+        return
+    folder = out or settings.results / "reports" / "all"
     page = write_report(table, folder, settings, umap=umap, studies=studies, static=static)
     if out is None:
         copy_as_latest(page, settings)

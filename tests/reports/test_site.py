@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from bench.cli.main import app
 from bench.reports.page.report_page import ReportSource
 from bench.reports.page.site import write_site
 
@@ -73,3 +75,13 @@ def test_without_labels_there_is_a_site_too(make_job, tmp_path):
 def test_no_results_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="no results"):
         write_site(pd.DataFrame(), tmp_path, ReportSource("t", "c", {}))
+
+
+@pytest.mark.slow
+def test_the_verb_writes_the_site_of_a_store(store, tmp_path):
+    options = ["--results", str(store), "--site", str(tmp_path / "site"), "--no-umap"]
+    done = CliRunner().invoke(app, ["report", *options])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "site" / "datasets" / "one.html").is_file()
+    assert "vae" in (tmp_path / "site" / "index.html").read_text()
+    assert not (tmp_path / "site" / "umaps").exists()
