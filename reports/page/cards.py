@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bench.contract.precomputed import PRECOMPUTED, Precomputed
 from bench.errors import BenchError
 from bench.provenance import package_versions
 from bench.registry import datasets, methods
@@ -102,12 +103,18 @@ def method_cards(table: pd.DataFrame, plugins: tuple[str, ...] = ()) -> list[Fac
         ]
         cards.append(
             FactCard(
-                str(name), cls.summary if cls else "A method that is not installed here.",
+                str(name), cls.summary if cls else _unregistered(rows),
                 [(head, text) for head, text in facts if text],
                 linked(cls.reference if cls else ""),
             )
         )  # fmt: skip
     return cards
+
+
+def _unregistered(rows: pd.DataFrame) -> str:
+    """Return what a method is that the registry does not hold."""
+    precomputed = (rows["family"] == PRECOMPUTED).any()
+    return Precomputed.summary if precomputed else "A method that is not installed here."
 
 
 def changed_parameters(rows: pd.DataFrame, cls: type[Method] | None) -> str:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from bench.contract.precomputed import PRECOMPUTED
+
 from ..tables.advice import Advice, advise_by_standing
 from ..tables.claims import within_datasets
 from ..tables.data_versions import newest_names
@@ -72,10 +74,10 @@ class _View:
 
     @cached_property
     def groups(self) -> dict[str, str]:
-        """What each method was told about the types; ``control`` for controls."""
+        """What each method was told about the types; the family of those that do not compete."""
         first = self.rows.groupby("method")[["told", "family"]].first()
         return {
-            str(name): CONTROL if family == CONTROL else str(told)
+            str(name): str(family if family in (CONTROL, PRECOMPUTED) else told)
             for name, told, family in first.itertuples()
         }
 

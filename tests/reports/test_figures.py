@@ -105,3 +105,10 @@ def test_guided_methods_have_means_over_the_datasets_that_they_can_use(make_job)
     assert shown == {
         "pca": "0.500", "nmf": "–", "sakura (guided)": "0.700", "scale (guided)": "0.700"
     }  # fmt: skip
+
+
+def test_a_precomputed_embedding_takes_no_mean_from_others(make_job):
+    rows = [make_job("pca", "a", seed, ari=0.5) for seed in (0, 1)]
+    rows += [make_job("obsm", name, ari=0.9, family="precomputed") for name in "ab"]
+    shown = {name: row["ARI (k-means)"].text for name, row in overview(rows).items()}
+    assert shown == {"pca": "0.500", "obsm": "0.900"}
