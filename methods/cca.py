@@ -42,7 +42,7 @@ class CCA(PairedProjection):
             20, ge=1, description="number of pairs of canonical variates"
         )
         ridge: Annotated[float, Search(1e-3, 10.0, log=True)] = Field(
-            1.0, ge=0, description="added to the variances, in units of their mean"
+            1.0, ge=0, description="added to the variances, in units of the mean variance"
         )
         translation_ridge: Annotated[float, Search(0.1, 100.0, log=True)] = Field(
             10.0, ge=0, description="ridge of translate, in units of the mean variance"

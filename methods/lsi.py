@@ -37,8 +37,8 @@ class LSI(ArrayState, Method):
         n_components: Annotated[int, Search(10, 100, log=True)] = Field(
             50, ge=1, description="number of components after the first"
         )
-        low: float = Field(0.01, ge=0, lt=1, description="keep peaks open in more than this share")
-        high: float = Field(1.0, gt=0, le=1, description="and in less than this share; 1: all")
+        low: float = Field(0.01, ge=0, lt=1, description="peaks open in over this share")
+        high: float = Field(1.0, gt=0, le=1, description="peaks open in under this share; 1: all")
         idf: bool = Field(True, description="weight rare peaks more; off: log(1 + TF · 10,000)")
         drop_first: bool = Field(True, description="leave out the first component")
         unit_rows: bool = Field(True, description="scale each cell's components to length 1")

@@ -38,7 +38,7 @@ class PearsonResidualComponents(ArrayState, Method):
         )
         n_top_genes: int = Field(2000, ge=10, description="number of variable genes")
         theta: Annotated[float, Search(10.0, 1000.0, log=True)] = Field(
-            100.0, gt=0, description="overdispersion of the counts; larger is nearer to Poisson"
+            100.0, gt=0, description="inverse overdispersion of the counts; infinite is Poisson"
         )
 
     params: Params

@@ -17,7 +17,7 @@ class ClusterParameters(Parameters):
     )
     k_from: Literal["truth", "leiden", "eigengap"] = Field(
         "truth",
-        description="number of clusters: true types, Leiden communities, or largest eigengap",
+        description="source of the number: true types, Leiden communities, or largest eigengap",
     )
     resolution: float = Field(
         1.0, gt=0, le=100, description="resolution of k_from=leiden, unless n_clusters is set"
@@ -91,7 +91,7 @@ class NetworkParameters(Parameters):
     n_top_genes: int = Field(2000, ge=10, description="RNA: number of variable genes")
     binarize: bool = Field(True, description="chromatin: counts above zero become one")
     low: float = Field(0.01, ge=0, lt=1, description="chromatin: peaks open in over this share")
-    high: float = Field(0.9, gt=0, le=1, description="chromatin: and in under this share")
+    high: float = Field(0.9, gt=0, le=1, description="chromatin: peaks open in under this share")
     min_peaks: int = Field(0, ge=0, description="chromatin: cells with fewer peaks are removed")
 
 

@@ -50,7 +50,7 @@ class SakuraParameters(Parameters):
         2, ge=1, le=10, description="linear layers of the encoder before the code"
     )
     decoder_layers: Annotated[int, Search(2, 4)] = Field(
-        3, ge=1, le=10, description="linear layers of the decoder, the output among them"
+        3, ge=1, le=10, description="linear layers of the decoder, the output included"
     )
     latent_activation: Annotated[
         Literal["identity", "celu"], Search(choices=("identity", "celu"))

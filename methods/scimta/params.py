@@ -74,7 +74,7 @@ class GraphParameters(ClusterParameters):
     kl_direction: Literal["pq", "qp"] = Field(
         "pq", description="KL(P‖Q) as in deep embedded clustering, or KL(Q‖P) as published"
     )
-    train_centres: bool = Field(True, description="train the centres too")
+    train_centres: bool = Field(True, description="train the cluster centres too")
     start: Literal["kmeans", "spectral"] = Field(
         "kmeans", description="first clusters: of the codes, or of the graph's spectrum"
     )
@@ -85,10 +85,10 @@ class GraphParameters(ClusterParameters):
         1e-3, gt=0, le=1, description="step size of Adam before clustering"
     )
     max_epochs: Annotated[int, Search(50, 500, log=True)] = Field(
-        100, ge=0, description="most passes over all cells with clusters"
+        100, ge=0, description="most passes over all cells while clusters train"
     )
     cluster_learning_rate: Annotated[float, Search(1e-5, 1e-2, log=True)] = Field(
-        1e-3, gt=0, le=1, description="step size of Adam with clusters"
+        1e-3, gt=0, le=1, description="step size of Adam while clusters train"
     )
     update_interval: Annotated[int, Search(1, 20)] = Field(
         10, ge=1, description="passes between new cluster targets; 1 above minibatch_above"
@@ -184,7 +184,7 @@ class ScIMTAParams(SurfingParameters):
         6.0, gt=0, le=30, description="power of (1 + correlation) / 2, the weight of an edge"
     )
     gene_rank: Annotated[int, Search(20, 100, log=True)] = Field(
-        50, ge=1, le=1000, description="components of the residuals, at most"
+        50, ge=1, le=1000, description="most components of the residuals"
     )
     gene_resolution: Annotated[float, Search(0.3, 3.0, log=True)] = Field(
         1.0, gt=0, description="resolution of the first communities (Leiden)"
