@@ -233,7 +233,7 @@ class Dataset(ABC):
 
     @property
     def paired(self) -> bool:
-        """Whether ``load`` returns paired data; for a file not yet read: whether it may."""
+        """Whether ``load`` returns, or for an unread file may return, paired data."""
         return getattr(self, "card", None) is not None and self.card.modality == MULTIOME
 
     @abstractmethod

@@ -25,7 +25,7 @@ class DerivedDataset(Dataset):
 
     @property
     def paired(self) -> bool:
-        """Whether the data are paired; for a file not yet read: whether they may be."""
+        """Whether the data are, or for an unread file may be, paired."""
         return self.inner.paired
 
     @property

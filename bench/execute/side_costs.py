@@ -1,4 +1,4 @@
-"""What a fit costs besides time and memory: memory of the GPU, and energy."""
+"""Costs of a fit besides time and memory: GPU memory and energy."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _JOULES = 3.6e6
-"""In a kilowatt-hour."""
+"""Joules in a kilowatt-hour."""
 
 
 @contextlib.contextmanager
 def side_costs(device: str) -> Iterator[dict[str, str]]:
-    """Yield a dictionary that holds the costs of the block, in words, after it.
+    """Yield a dictionary, filled with the costs of the block in words when the block ends.
 
-    ``GPU peak memory`` is what PyTorch had allocated at most. ``energy`` is there if codecarbon is
-    installed: of the processors, the memory and the GPU; what the machine does not measure is
-    codecarbon's estimate.
+    ``GPU peak memory`` is the largest memory allocated by PyTorch. ``energy``, only if codecarbon
+    is installed, is the energy of processors, memory and GPU, estimated by codecarbon where the
+    machine does not measure it.
     """
     costs: dict[str, str] = {}
     tracker = _start_tracker()

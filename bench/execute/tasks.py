@@ -1,4 +1,4 @@
-"""What runs in limited processes: reading of a file; preparation, fit and scoring of a job."""
+"""The functions of limited processes: read a file; prepare, fit and score a job."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _MESSAGE_SECONDS = 0.1
 
 
 class _LineCollector(logging.Handler):
-    """Collects what is logged as (level, message)."""
+    """Collects log messages as (level, message)."""
 
     def __init__(self, lines: list[tuple[int, str]]) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class _LineCollector(logging.Handler):
 
 
 def read_dataset(task: ReadingTask, pipe: DriverPipe) -> dict[str, Any]:
-    """Read a dataset into the cache; returns its folder, or the error, and what was logged."""
+    """Read a dataset into the cache; returns its folder or the error, and the log messages."""
     os.chdir(task.folder)
     lines: list[tuple[int, str]] = []
     logger = logging.getLogger("bench")
@@ -191,7 +191,7 @@ def score(task: Task, pipe: DriverPipe) -> dict[str, Any]:
 def _unseen_predictions(
     job: Job, fitted: Path, names: pd.Index, cells: np.ndarray, seen: VisibleLabels
 ) -> dict[str, PairedTasks | PredictedInputs]:
-    """Return what the fit predicted of cells that it has not seen, by kind of metric."""
+    """Return the predictions of the fit for unseen cells, by kind of metric."""
     paired = read_paired_tasks(job.as_dict(), fitted, names, seen.types)
     found: dict[str, PairedTasks | PredictedInputs] = {} if paired is None else {"paired": paired}
     if not job.predicts_inputs:
@@ -205,9 +205,9 @@ def _unseen_predictions(
 
 
 def _declared_inputs(task: Task, cells: np.ndarray) -> OptionalInputs:
-    """Read what the job's method declares beyond counts; only these files are opened.
+    """Read the optional inputs that the method declares; no other files are opened.
 
-    Labels and proteins of held-out cells are not in them (``declared_inputs.hide_held_out``).
+    They do not contain labels and proteins of held-out cells (``declared_inputs.hide_held_out``).
     """
     job, folder = task.job, Path(task.job.dataset_folder)
     scratch = None if task.wall is None else task.wall.scratch
@@ -244,7 +244,7 @@ def _training_mask(job: Job) -> np.ndarray | None:
 
 
 def _embed_all_cells(result: Fit, method: Any, training_data: Any, data: Any) -> Fit:
-    """Return the result of a fit on training cells with the embedding of all cells.
+    """Return the result of a fit on training cells, with the embedding of all cells.
 
     Clusterings and tables of the training cells are left out.
     """
@@ -262,7 +262,7 @@ def _embed_all_cells(result: Fit, method: Any, training_data: Any, data: Any) ->
 def _special_task(
     task: Task, types: Any, labels: CellLabels, cells: np.ndarray
 ) -> RareTask | CountsTask | None:
-    """Return the cells of the rare type and of the fit, or the counts of data without labels."""
+    """Return the task of a rare type, or the counts of data without labels; else ``None``."""
     job = task.job
     if not job.facts["labels_digest"]:
         components = unintegrated_components(task.cache, Path(job.dataset_folder))
@@ -293,10 +293,10 @@ def _batches(
 
 
 def _progress_sender(pipe: DriverPipe, *, may_stop: bool) -> ProgressListener:
-    """Return a listener that sends reports to the driver, at most ten a second.
+    """Return a listener that sends at most ten reports a second to the driver.
 
-    ``may_stop``: it sends every report, and raises ``Pruned`` at the first one after the driver
-    has asked to stop.
+    With ``may_stop`` it sends every report, and raises ``Pruned`` at the first report after the
+    driver's request to stop.
     """
     last = 0.0
 

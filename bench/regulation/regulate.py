@@ -256,7 +256,7 @@ def _score_binding(
 
 
 def file_names(types: Sequence[str]) -> dict[str, str]:
-    """Return a file name for each cell type, unique also without upper and lower case."""
+    """Return a file name for each cell type; names differ by more than upper and lower case."""
     names: dict[str, str] = {}
     for cell_type in types:
         text = re.sub(r"[^\w.+-]+", "_", cell_type).strip("_") or "type"
