@@ -33,6 +33,7 @@ def report_command(
     settings: Settings,
 ) -> None:
     """Write the report of the store or of a part of it."""
+    from bench.execute.mlflow_report import add_umap_pictures
     from bench.reports.write import copy_as_latest, write_report, write_report_site
     from bench.store.result_store import ResultStore, require_results
     from bench.store.results_table import search_summaries, selected_results
@@ -51,4 +52,5 @@ def report_command(
     page = write_report(table, folder, settings, umap=umap, studies=studies, static=static)
     if out is None:
         copy_as_latest(page, settings)
+        add_umap_pictures(table, settings)
     typer.echo(f"report: {page}")

@@ -15,8 +15,10 @@ from urllib.parse import quote
 
 import typer
 
+from bench.addresses import public_address
 from bench.errors import StoreError, UsageError
 from bench.settings import Settings
+from bench.store.mlflow_pages import JOBS_FILTER, JOBS_VIEW, VIEW_TAG, view_address
 
 from .options import option, verb
 
@@ -29,9 +31,8 @@ def ui_command(
 ) -> None:
     """Open the MLflow UI on the store."""
     if settings.tracking_uri:
-        raise UsageError(
-            f"the store is a server already: open {settings.tracking_uri}.", code="server_store"
-        )
+        typer.echo(server_page(settings))
+        return
     if not settings.database.is_file():
         raise UsageError(
             f"{settings.results}: no results there; run 'bench run' first.", code="no_results"
@@ -48,7 +49,7 @@ def ui_command(
     root = f"http://127.0.0.1:{port}/"
     typer.echo("MLflow UI in about 20 seconds (Ctrl-C ends it); the jobs, the best ARI first:")
     typer.echo(root + page)
-    typer.echo("Choose the metrics to show under Columns.")
+    typer.echo("Controls, means of seeds, failures, sessions and trials: 'Saved views' beside it.")
     command = [
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
         "--backend-store-uri", f"sqlite:///{database}",
@@ -97,6 +98,24 @@ def check_port(port: int) -> None:
             ) from None
 
 
+def server_page(settings: Settings) -> str:
+    """Return the address of the jobs on the server of a store.
+
+    Raises ``UsageError`` for a database without a server.
+    """
+    address = public_address(settings.tracking_uri).rstrip("/")
+    if not address.startswith(("http://", "https://")):
+        raise UsageError(
+            f"{address}: is a database; run 'mlflow server --backend-store-uri {address}'.",
+            code="server_store",
+        )
+    from bench.store.result_store import ResultStore
+
+    store = ResultStore(settings)
+    store.require_experiment()
+    return f"{address}/{view_address(store.experiments()[settings.experiment])}"
+
+
 def jobs_page(database: Path, experiment: str) -> str:
     """Return the part of the address after the server's that shows the jobs of an experiment.
 
@@ -106,6 +125,7 @@ def jobs_page(database: Path, experiment: str) -> str:
     try:
         with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as store:
             experiments = dict(store.execute("SELECT name, experiment_id FROM experiments"))
+            views = store.execute("SELECT experiment_id, key FROM experiment_tags").fetchall()
     except sqlite3.Error as error:
         raise UsageError(
             f"{database}: cannot be read as a store: {error}.", code="unreadable"
@@ -117,9 +137,12 @@ def jobs_page(database: Path, experiment: str) -> str:
             "with --experiment.",
             code="unknown_name",
         )
+    number = experiments[experiment]
+    if (number, VIEW_TAG + JOBS_VIEW) in views:
+        return view_address(number)
     parameters = {
-        "workflowType": "machine_learning", "searchFilter": "tags.kind = 'job'",
+        "workflowType": "machine_learning", "searchFilter": JOBS_FILTER,
         "orderByKey": "metrics.`kmeans/ari`", "orderByAsc": "false",
     }  # fmt: skip
     query = "&".join(f"{key}={quote(value)}" for key, value in parameters.items())
-    return f"#/experiments/{experiments[experiment]}/runs?{query}"
+    return f"#/experiments/{number}/runs?{query}"

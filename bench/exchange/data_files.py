@@ -26,8 +26,8 @@ MAX_FILES = 1000
 MAX_NAME_BYTES = 200
 MODEL = "model"
 """Folder of a fitted model; it travels whole or not at all."""
-OWN_FILES = ("result.json", "config.json")
-"""Files that are written anew where a result arrives."""
+OWN_FILES = ("result.json", "config.json", "scores.json", "umap.png")
+"""Files that are written anew where a result arrives, or with its report."""
 _TEXT = (".json", ".txt")
 _SUFFIXES = (".parquet", ".npy", ".npz", *_TEXT)
 _FOLDERS = ("tables", MODEL)

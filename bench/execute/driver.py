@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from bench.data.cache.dataset_files import CellLabels
-from bench.errors import StoreError
+from bench.errors import StoreError, UsageError
 from bench.plan.build import exclusion_lines
 from bench.plan.job import FAILURES, Job, Plan, write_plan
 from bench.provenance import command_line
@@ -63,6 +63,8 @@ class Driver:
         self.outcome = RunOutcome(plan, settings)
         self._locks: dict[str, FileLock] = {}
         self._session = ""
+        self._ended: Counter[str] = Counter()
+        """Jobs of this session by status."""
 
     @cached_property
     def tracker(self) -> Tracker:
@@ -96,7 +98,13 @@ class Driver:
             self._commit_spool()
 
     def run_plan(self) -> RunOutcome:
-        """Run the jobs of the plan that are not stored, and return the outcome."""
+        """Run the jobs of the plan that are not stored, and return the outcome.
+
+        Raises ``UsageError`` if every combination is excluded.
+        """
+        if not self.plan.jobs:
+            reasons = "; ".join(exclusion_lines(self.plan.excluded))
+            raise UsageError(f"nothing can be run: {reasons}.", code="nothing_to_run")
         todo, stored = self.jobs_to_run()
         estimate = estimate_time(todo, self.store, self.settings)
         self._log_plan(todo, stored, estimate)
@@ -179,6 +187,7 @@ class Driver:
             return
         tags: dict[str, str] = {"profile": self.settings.profile}
         self._session = self.tracker.start_session(command_line(), tags)
+        self.outcome.session = self._session
         status = "FINISHED"
         try:
             with disk_errors(self.settings.results):
@@ -211,11 +220,10 @@ class Driver:
         return f" {jobs} in {self.spool.root} and will be stored then." if waiting else ""
 
     def _end_session(self, status: str) -> None:
-        counts = self.tracker.count_statuses()
         with tempfile.TemporaryDirectory(prefix="bench-plan-") as folder:
             path = Path(folder) / "plan.json"
             write_plan(self.plan, path)
-            self.tracker.end_session(self._session, status, counts, path)
+            self.tracker.end_session(self._session, status, self._ended, path)
 
     def _run_jobs(self, todo: list[Job], estimate: TimeEstimate) -> None:
         """Prepare the data, then run the jobs; those that another driver has locked come last."""
@@ -295,6 +303,8 @@ class Driver:
                 if self.tracker.find(job.score_key) is None:
                     raise
             self.outcome.fitted += 1
+        if result is not None:
+            self._ended[result.status] += 1
         lock = self._locks.pop(job.score_key, None)
         if lock is not None:
             lock.release()

@@ -41,6 +41,8 @@ class RunOutcome:
     report: Path | None = None
     """The page of the report."""
     interrupted: bool = False
+    session: str = ""
+    """Id of the run of MLflow above the jobs that were run now; empty if there were none."""
 
     @property
     def results(self) -> pd.DataFrame:

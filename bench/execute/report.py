@@ -31,6 +31,8 @@ def write_run_report(
     # It loads the plotting libraries, which a run needs last, if at all.
     from bench.reports.write import copy_as_latest, write_report
 
+    from .mlflow_report import add_to_session, add_umap_pictures
+
     assert outcome.table is not None
     content = {
         "jobs": sorted([j.score_key, j.method, j.dataset, j.profile] for j in outcome.plan.jobs),
@@ -43,5 +45,8 @@ def write_run_report(
     page = folder / "report.html"
     if outcome.fitted or not page.is_file():
         write_report(outcome.table, folder, settings, umap=umap, studies=studies)
+        add_to_session(outcome, page, settings)
+        if umap:
+            add_umap_pictures(outcome.table, settings)
     copy_as_latest(page, settings)
     return page

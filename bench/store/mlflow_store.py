@@ -14,6 +14,8 @@ import os
 import platform
 import shutil
 import time
+from dataclasses import replace
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -30,6 +32,7 @@ from bench.scoring.score_names import key_part
 from .database import open_or_make
 from .disk_errors import disk_error
 from .mlflow_client import StoreClient, open_server, store_errors
+from .mlflow_pages import SCORES_FILE, score_rows, table_tag, table_text, view_tags
 from .relocate import renew_addresses
 from .result import InvalidResult, Result
 from .result_store import ResultStore, StoredJob, stored_job, stored_run
@@ -44,7 +47,7 @@ from .run_tags import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from bench.settings import Settings
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
 
 _PAGE = 1000
 _BATCH = 900
+_NAME_CHARACTERS = 120
 
 
 class Tracker(ResultStore):
@@ -101,7 +105,7 @@ class Tracker(ResultStore):
             )
 
     def _open_experiment(self) -> str:
-        """Return the id of the experiment, created if it does not exist."""
+        """Return the id of the experiment, created if it does not exist, with its saved views."""
         name = self._settings.experiment
         experiment = self._client.get_experiment_by_name(name)
         if experiment is not None and experiment.lifecycle_stage == "deleted":
@@ -111,12 +115,15 @@ class Tracker(ResultStore):
                 code="deleted_experiment",
             )
         if experiment is not None:
+            for tag, view in view_tags().items():
+                if tag not in experiment.tags:
+                    self._client.set_experiment_tag(experiment.experiment_id, tag, view)
             return str(experiment.experiment_id)
         experiment_id = self._client.create_experiment(
             name,
             artifact_location=None if self._settings.tracking_uri else self._artifacts.as_uri(),
             # The UI opens on its page of model training instead of that of language models.
-            tags={"mlflow.experimentKind": "custom_model_development"},
+            tags={"mlflow.experimentKind": "custom_model_development", **view_tags()},
         )
         return str(experiment_id)
 
@@ -165,19 +172,20 @@ class Tracker(ResultStore):
         """Create the parent run of the jobs of one command; returns its id."""
         command = mask_secrets(command)
         self._end_dead_sessions()
-        name = time.strftime("session %Y-%m-%d %H:%M:%S")
+        all_tags = {
+            "kind": "session",
+            "command": command[:TAG_CHARACTERS],
+            "host": platform.node(),
+            "pid": str(os.getpid()),
+            "mlflow.note.content": f"`{command}`",
+            "mlflow.source.name": "bench",
+            **common_tags(),
+            **tags,
+        }
         run = self._client.create_run(
             self.experiment_id,
-            run_name=name,
-            tags={
-                "kind": "session",
-                "command": command[:TAG_CHARACTERS],
-                "host": platform.node(),
-                "pid": str(os.getpid()),
-                "mlflow.note.content": f"`{command}`",
-                **common_tags(),
-                **tags,
-            },
+            run_name=shorten(command, _NAME_CHARACTERS, placeholder=" …"),
+            tags={name: text for name, text in all_tags.items() if text},
         )
         return str(run.info.run_id)
 
@@ -188,6 +196,26 @@ class Tracker(ResultStore):
         if plan.is_file():
             self._client.log_artifact(session, str(plan))
         self._client.set_terminated(session, status)
+
+    def add_files(
+        self,
+        run_id: str,
+        files: Sequence[Path],
+        *,
+        tables: Sequence[Path] = (),
+        values: Mapping[str, float] | None = None,
+    ) -> None:
+        """Add artifacts and values to a finished run; ``tables`` are shown as tables."""
+        with self.locked():
+            self._check_present()
+            for path in (*files, *tables):
+                self._client.log_artifact(run_id, str(path))
+            tags = table_tag([path.name for path in tables]) if tables else {}
+            self._client.log_batch(
+                run_id,
+                metrics=_metrics(values or {}),
+                tags=[RunTag(name, text) for name, text in tags.items()],
+            )
 
     def _end_dead_sessions(self) -> None:
         for run in self._search("tags.kind = 'session' and attributes.status = 'RUNNING'"):
@@ -207,8 +235,11 @@ class Tracker(ResultStore):
             return run_id
         all_tags = common_tags() | tags
         all_tags |= {"kind": "study", "study": name, "mlflow.parentRunId": session}
+        all_tags["mlflow.source.name"] = "bench"
         run = self._client.create_run(
-            self.experiment_id, run_name=f"study {name}", tags=truncate_tags(all_tags)
+            self.experiment_id,
+            run_name=f"study {name}",
+            tags=truncate_tags({key: text for key, text in all_tags.items() if text}),
         )
         return str(run.info.run_id)
 
@@ -302,6 +333,7 @@ class Tracker(ResultStore):
             self._client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
         self._client.log_inputs(run_id, [_dataset_input(result)])
         shutil.copy(folder / "result.json", folder / "artifacts" / "result.json")
+        (folder / "artifacts" / SCORES_FILE).write_text(table_text(score_rows(result)))
         self._client.log_artifacts(run_id, str(folder / "artifacts"))
         status = "FAILED" if result.status in FAILURES else "FINISHED"
         self._client.set_terminated(run_id, status, end_time=now)
@@ -325,15 +357,26 @@ class Tracker(ResultStore):
                 "stamps": read_json(old.get("stamps")) | scores.stamps,
                 "rescored": note,
             }
-            texts = {name: json.dumps(value) for name, value in tags.items()}
+            texts = {k: json.dumps(value) for k, value in tags.items() if value or k in old}
+            texts |= table_tag([SCORES_FILE])
             if scores.job.score_key != old["score_key"] and not self.find(scores.job.score_key):
                 texts["score_key"] = scores.job.score_key
-            self._client.log_artifact(run_id, str(files / "clusters.parquet"))
+            everything = replace(
+                scores, metrics=_stored_values(run) | scores.metrics, missing=tags["missing"]
+            )
+            (files / SCORES_FILE).write_text(table_text(score_rows(everything)))
+            for name in ("clusters.parquet", SCORES_FILE):
+                self._client.log_artifact(run_id, str(files / name))
             self._client.log_batch(
                 run_id,
                 metrics=_metrics(scores.metrics),
                 tags=[RunTag(name, text) for name, text in truncate_tags(texts).items()],
             )
+
+
+def _stored_values(run: Any) -> dict[str, float]:
+    """Return scores and measures of a run of the MLflow client, without curves."""
+    return {k: v for k, v in run.data.metrics.items() if not k.startswith("epoch/")}
 
 
 def _metrics(values: Mapping[str, float], milliseconds: int | None = None) -> list[Metric]:

@@ -1,6 +1,8 @@
 """What the run of a job records as tags, and the row of a table of results made from them.
 
-``FIELDS`` is the one list of these values: name, where a result has it, type in a table.
+``FIELDS`` is the one list of these values: name, where a result has it, type in a table. Those
+that only programs read (``KEYS``) are in one tag ``keys``, as JSON; each may also be a tag of its
+own.
 """
 
 from __future__ import annotations
@@ -13,13 +15,16 @@ from bench.provenance import git_commit, package_versions
 from bench.scoring.holdout import ORACLE
 from bench.scoring.score_names import BATCH_TYPES_V
 
+from .mlflow_pages import SCORES_FILE, table_tag
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from .result import Result
     from .stored_run import StoredRun
 
 TAG_CHARACTERS = 4000
+_EMPTY = ("", "{}")
 
 
 class RunField(NamedTuple):
@@ -41,6 +46,7 @@ def _digest(name: str) -> Callable[[Result], str]:
 
 DIGESTS = ("counts_digest", "labels_digest", "batch_digest", "train_digest", "proteins_digest")
 """Digests of the parts of a dataset: counts, types, batches, training cells and proteins."""
+KEYS = ("session_id", "fit_key", *DIGESTS, "source", "batch_types_v")
 FIELDS = {
     "session_id": RunField(attrgetter("session")),
     "method": RunField(attrgetter("job.method")),
@@ -102,7 +108,9 @@ def common_tags() -> dict[str, str]:
 def job_tags(result: Result) -> dict[str, str]:
     """Return the tags of a job's run."""
     job = result.job
-    tags = {name: str(field.get(result)) for name, field in FIELDS.items()}
+    values = {name: str(field.get(result)) for name, field in FIELDS.items()}
+    tags = {name: text for name, text in values.items() if text not in _EMPTY}
+    tags["keys"] = json.dumps({name: tags.pop(name) for name in KEYS if name in tags})
     tags |= {"kind": "trial" if job.study else "job", "mlflow.source.name": "bench"}
     if result.session:
         tags["mlflow.parentRunId"] = result.session
@@ -113,7 +121,9 @@ def job_tags(result: Result) -> dict[str, str]:
         tags["watermark"] = ORACLE
     if result.log_tail:
         tags["mlflow.note.content"] = f"{result.status}: {result.reason}"
-    return truncate_tags({name: text for name, text in tags.items() if text})
+    if result.metrics or result.measures:
+        tags |= table_tag([SCORES_FILE])
+    return truncate_tags(tags)
 
 
 def truncate_tags(tags: dict[str, str]) -> dict[str, str]:
@@ -121,15 +131,11 @@ def truncate_tags(tags: dict[str, str]) -> dict[str, str]:
     return {name: value[-TAG_CHARACTERS:] for name, value in tags.items()}
 
 
-def read_field(tags: Mapping[str, str], name: str) -> Any:
-    """Return the value of a field in the tags of a run."""
-    return FIELDS[name].kind(tags.get(name, ""))
-
-
 def table_row(run: StoredRun) -> dict[str, Any]:
     """Return the row of a job's run in a table of results, without the folder of its artifacts."""
     row: dict[str, Any] = {"run_id": run.run_id, "experiment_id": run.experiment_id}
-    row |= {name: read_field(run.tags, name) for name in FIELDS}
+    tags = {**run.tags, **read_json(run.tags.get("keys"))}
+    row |= {name: FIELDS[name].kind(tags.get(name, "")) for name in FIELDS}
     row["started"] = run.started
     row["params"] = json.dumps(
         {k: v for k, v in run.params.items() if not k.startswith("recipe.")}

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import parse_qs
 
 import pytest
@@ -26,6 +27,7 @@ def database(tmp_path: Path) -> Path:
     with sqlite3.connect(path) as store:
         store.execute("CREATE TABLE experiments (experiment_id INTEGER, name TEXT)")
         store.executemany("INSERT INTO experiments VALUES (?, ?)", [(0, "Default"), (7, "bench")])
+        store.execute("CREATE TABLE experiment_tags (experiment_id INTEGER, key TEXT)")
     return path
 
 
@@ -33,8 +35,30 @@ def test_the_page_shows_jobs_by_their_score(database: Path):
     place, query = jobs_page(database, "bench").split("?")
     assert place == "#/experiments/7/runs"
     asked = {key: value for key, (value,) in parse_qs(query).items()}
-    assert asked["searchFilter"] == "tags.kind = 'job'"
+    assert asked["searchFilter"] == "tags.kind = 'job' and tags.family != 'control'"
     assert asked["orderByKey"] == "metrics.`kmeans/ari`"
+
+
+def test_the_page_is_the_saved_view_of_the_experiment(database: Path):
+    with sqlite3.connect(database) as store:
+        store.execute("INSERT INTO experiment_tags VALUES (0, 'mlflow.sharedViewState.jobs')")
+    assert "searchFilter" in jobs_page(database, "bench")
+    with sqlite3.connect(database) as store:
+        store.execute("INSERT INTO experiment_tags VALUES (7, 'mlflow.sharedViewState.jobs')")
+    asked = parse_qs(jobs_page(database, "bench").split("?")[1])
+    assert asked == {"workflowType": ["machine_learning"], "viewStateShareKey": ["jobs"]}
+
+
+def test_a_server_gives_its_own_address_and_a_database_has_none(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("bench.store.result_store.ResultStore", lambda settings: SimpleNamespace(
+        require_experiment=lambda: None, experiments=lambda: {"bench": "12"}
+    ))  # fmt: skip
+    result = bench("ui", BENCH_TRACKING_URI="http://me:secret@127.0.0.1:9/")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("http://127.0.0.1:9/#/experiments/12/runs?")
+    result = bench("ui", BENCH_TRACKING_URI="postgresql://me:secret@127.0.0.1/mlflow")
+    assert error_code(result) == "server_store"
+    assert "secret" not in result.output
 
 
 def test_another_experiment_or_file_is_one_line(database: Path, tmp_path: Path):

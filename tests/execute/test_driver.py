@@ -137,6 +137,13 @@ def test_unavailable_methods_are_excluded_with_a_reason(bench_run):
     assert error.value.code == "unavailable"
 
 
+def test_a_run_whose_combinations_are_all_skipped_is_an_error_with_the_reasons(bench_run):
+    with pytest.raises(BenchError) as error:
+        bench_run("cca", "toy")
+    assert (error.value.code, error.value.exit_code) == ("nothing_to_run", 2)
+    assert "cca × toy" in str(error.value)
+
+
 def test_a_failing_preparation_fails_its_jobs_only(bench_run, flags, monkeypatch):
     """A recipe whose filters leave nothing is a result with its reason."""
     from bench.contract import Recipe
