@@ -57,10 +57,13 @@ def doctor_command(*, settings: Settings) -> None:
 
 
 def _unavailable() -> Iterator[str]:
-    for kind, entries in (("method", methods()), ("dataset", datasets())):
-        for entry in entries:
-            if entry.unavailable:
-                yield f"{kind} {entry.name} is left out: {entry.unavailable}"
+    """Yield a line for each reason why methods or datasets are left out."""
+    names: dict[str, list[str]] = {}
+    for entry in (*methods(), *datasets()):
+        if entry.unavailable:
+            names.setdefault(entry.unavailable, []).append(entry.name)
+    for reason, left_out in names.items():
+        yield f"without {', '.join(left_out)}: {reason}"
 
 
 def _short_of_space(settings: Settings) -> Iterator[str]:

@@ -12,19 +12,23 @@ from rich.text import Text
 from .output import make_console, print_json
 
 Row = dict[str, Any]
-_SUMMARY_WIDTH = 110
-"""Narrower terminals show no summaries."""
+_SUMMARY = "summary"
+_SUMMARY_WIDTH = 34
+"""Least width of summaries: a narrow terminal shows fewer of the other columns."""
+_GAP = 2
 
 
 def show(content: list[Row] | Row, console: Console) -> None:
     """Print rows as a table, or a card as lines with tables below."""
     if isinstance(content, list):
-        wide = console.width >= _SUMMARY_WIDTH
-        rows = content if wide else [_without(row, "summary") for row in content]
-        console.print(format_table(rows))
-        if not wide and any("summary" in row for row in content):
+        hidden = _hidden_columns(content, console.width)
+        shown = [{k: v for k, v in row.items() if k not in hidden} for row in content]
+        console.print(format_table(shown))
+        if hidden:
             name = next(iter(content[0]))
-            console.print(f"What each is: a wider terminal, or bench {name}s NAME", style="dim")
+            console.print(
+                f"{', '.join(hidden)}: in a wider terminal, or bench {name}s NAME", style="dim"
+            )
         return
     tables = {key: rows for key, rows in content.items() if _isformat_table(rows)}
     console.print(_lines({key: v for key, v in content.items() if key not in tables}))
@@ -37,8 +41,19 @@ def show(content: list[Row] | Row, console: Console) -> None:
             console.print(part)
 
 
-def _without(row: Row, key: str) -> Row:
-    return {name: value for name, value in row.items() if name != key}
+def _hidden_columns(rows: list[Row], width: int) -> list[str]:
+    """Return the columns that make room for the summaries, the widest ones first."""
+    if not any(_SUMMARY in row for row in rows):
+        return []
+    keys = dict.fromkeys(key for row in rows for key in row)
+    widths = {key: max(len(str(row.get(key, ""))) for row in rows) for key in keys}
+    first, *others = [key for key in keys if widths[key] and key != _SUMMARY]
+    widths = {key: max(len(key), widths[key]) + _GAP for key in (first, *others)}
+    widest, hidden = sorted(others, key=lambda key: -widths[key]), []
+    while widest and width - sum(widths.values()) < _SUMMARY_WIDTH:
+        hidden.append(widest.pop(0))
+        del widths[hidden[-1]]
+    return [key for key in others if key in hidden]
 
 
 def _isformat_table(value: Any) -> bool:

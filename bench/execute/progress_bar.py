@@ -23,7 +23,7 @@ from rich.text import Text
 from bench.messages import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rich.console import Console
 
@@ -42,7 +42,7 @@ def describe_fit(result: Result) -> str:
     protocol = "" if result.job.protocol == "default" else f", {result.job.protocol}"
     if ari is None:
         return seconds
-    return f"{seconds}, ARI {ari:z.3f} (k-means, k from truth{protocol})"
+    return f"{seconds}, ARI {ari:z.3f} (k-means{protocol})"
 
 
 def _shows_bars(console: Console) -> bool:
@@ -55,31 +55,61 @@ def _shows_bars(console: Console) -> bool:
 class _NoteColumn(ProgressColumn):
     """What follows the time: the time left of the run, or the losses of a fit."""
 
+    def __init__(self, width: int) -> None:
+        super().__init__(Column(width=width, no_wrap=True, overflow="ellipsis"))
+        self._width = width
+
     def render(self, task: Task) -> Text:
-        """Return the note; the time left counts down between two jobs."""
+        """Return the time left, which counts down between two jobs, or the losses that fit in."""
         ends_at = task.fields.get("ends_at")
         if ends_at is None:
-            return Text(task.fields.get("note", ""))
+            return Text(_join_fitting(task.fields.get("notes", ()), self._width))
         left = ends_at - time.monotonic()
-        return Text(f"about {format_duration(left)} left" if left > 1 else "nearly done")
+        return Text(f"about {format_duration(left)} left" if left > 1 else "later than expected")
+
+
+def _spare(width: int) -> int:
+    """Return what the columns leave of a terminal's width."""
+    return max(0, width - _NAME - _BAR - _COUNT - _ELAPSED - _NOTE - 4)
+
+
+def _name_width(width: int) -> int:
+    return _NAME + _spare(width) // 4
+
+
+def _shorten(name: str, width: int) -> str:
+    """Return the name of a job without some of its middle; the seed stays."""
+    if len(name) <= width:
+        return name
+    seed = name[name.rfind(" ·") :]
+    return name[: max(0, width - len(seed) - 1)] + "…" + seed
 
 
 def _columns(width: int) -> list[ProgressColumn]:
     """Return columns that fit into a line of the terminal, so that none is squeezed out."""
-    spare = max(0, width - _NAME - _BAR - _COUNT - _ELAPSED - _NOTE - 4)
-    shares = {_NAME: spare // 4, _BAR: min(30, spare // 4)}
-    note = _NOTE + spare - sum(shares.values())
+    bar = _BAR + min(30, _spare(width) // 4)
+    note = _NOTE + _spare(width) - (_name_width(width) - _NAME) - (bar - _BAR)
 
     def column(size: int) -> Column:
         return Column(width=size, no_wrap=True, overflow="ellipsis")
 
     return [
-        TextColumn("{task.description}", table_column=column(_NAME + shares[_NAME])),
-        BarColumn(None, table_column=column(_BAR + shares[_BAR])),
+        TextColumn("{task.description}", table_column=column(_name_width(width))),
+        BarColumn(None, table_column=column(bar)),
         MofNCompleteColumn(table_column=column(_COUNT)),
         TimeElapsedColumn(table_column=column(_ELAPSED)),
-        _NoteColumn(table_column=column(note)),
+        _NoteColumn(note),
     ]
+
+
+def _join_fitting(texts: Sequence[str], width: int) -> str:
+    """Return the first text, and those after it as long as they fit into a width."""
+    line = "".join(texts[:1])
+    for text in texts[1:]:
+        if len(longer := f"{line}, {text}") > width:
+            break
+        line = longer
+    return line
 
 
 class ProgressDisplay:
@@ -122,12 +152,13 @@ class ProgressDisplay:
         with self._lock:
             if job.score_key not in self._running:
                 self._running[job.score_key] = self._progress.add_task(
-                    escape(f"  {job.name}"), total=report["total"], note=""
+                    escape(f"  {_shorten(job.name, _name_width(self._console.width) - 2)}"),
+                    total=report["total"],
                 )
-            note = ", ".join(f"{name} {value:.4g}" for name, value in report["values"].items())
+            notes = [f"{name} {value:.4g}" for name, value in report["values"].items()]
             self._progress.update(
                 self._running[job.score_key], completed=report["step"], total=report["total"],
-                note=note,
+                notes=notes,
             )  # fmt: skip
 
     def show_end(self, job: Job, result: Result | None) -> None:

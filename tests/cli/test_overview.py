@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from _command import bench
@@ -76,3 +77,14 @@ def test_doctor_ends_with_what_is_missing(monkeypatch: pytest.MonkeyPatch):
     missing = bench("doctor").stdout.partition("Missing, and what it costs:\n")[2].splitlines()
     assert len(missing) == 3
     assert any("labels" in line for line in missing)
+
+
+def test_doctor_has_a_line_for_each_missing_package(monkeypatch: pytest.MonkeyPatch):
+    entries = [
+        SimpleNamespace(name=name, unavailable=reason)
+        for name, reason in (("a", "x is missing"), ("b", ""), ("c", "x is missing"), ("d", "y"))
+    ]
+    monkeypatch.setattr(doctor, "methods", lambda: entries)
+    monkeypatch.setattr(doctor, "datasets", list)
+    lines = [line for line in bench("doctor").stdout.splitlines() if "without" in line]
+    assert [line.strip() for line in lines] == ["without a, c: x is missing", "without d: y"]

@@ -203,6 +203,20 @@ def test_empty_columns_are_not_shown():
     assert "c" in text
 
 
+@pytest.mark.parametrize("width", [60, 80, 120, 160])
+def test_a_narrow_terminal_keeps_the_summaries_and_names_what_it_hides(width: int):
+    rows = [
+        {"thing": f"t{i}", "size": i, "long": "x" * 30, "note": "y" * 12, "summary": "one " * 8}
+        for i in range(3)
+    ]  # fmt: skip
+    lines = printed(rows, width).splitlines()
+    assert max(map(len, lines)) <= width
+    assert sum(line.count("one") for line in lines) == 24
+    hidden = [name for name in ("size", "long", "note") if name not in lines[1].split()]
+    assert hidden == {60: ["long", "note"], 80: ["long"], 120: [], 160: []}[width]
+    assert ("bench things NAME" in lines[-1]) == bool(hidden)
+
+
 def test_prose_joins_lines_but_not_lists():
     assert (
         plain_docstring("One ``x``\n    two.\n\n    * a\n    * b\n    ")
