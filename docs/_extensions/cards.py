@@ -28,6 +28,7 @@ _FAMILIES = {
 }
 _MODALITIES = {"rna": "RNA", "atac": "Chromatin", "multiome": "Paired RNA and chromatin"}
 _GUIDES = {
+    "combat": "batches", "pca_harmony": "batches", "scanorama": "batches", "scvi": "batches",
     "sakura": "sakura", "sakura_unguided": "sakura", "marker_sum": "sakura",
     "pca_markers": "sakura", "scimta": "scimta", "scmgca": "scimta", "sctag": "scimta",
     "sccrossrec": "paired", "cca": "paired", "wnn": "paired", "pca_lsi": "paired",
@@ -93,6 +94,9 @@ def method_page(name: str, cls: type[Method]) -> str:
         "uses": method_inputs(cls) or "counts only",
         "cost": cls.cost,
         "runs on": "cpu or cuda" if cls.gpu else "cpu",
+        "needs": f"{', '.join(cls.requires)} ([how to install](../extras.md))"
+        if cls.requires
+        else "",
         "source": link_dois(cls.reference),
         "guide": f"[](../{_GUIDES[name]}.md)" if name in _GUIDES else "",
     }

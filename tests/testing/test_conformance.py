@@ -546,7 +546,7 @@ def test_the_method_of_the_readme_passes(tmp_path: Path, capsys: pytest.CaptureF
     passed = check_methods(str(plugin), (str(plugin),))
     text = capsys.readouterr().out
     assert passed, text
-    assert "svd: " in text
+    assert "my_svd: " in text
 
 
 def test_a_plugin_file_without_a_method(tmp_path: Path):
