@@ -36,7 +36,7 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A folder of an empty bucket of an S3 server."""
-    pytest.importorskip("s3fs", reason="pip install s3fs 'moto[server]'")
+    s3fs = pytest.importorskip("s3fs", reason="pip install s3fs 'moto[server]'")
     moto = pytest.importorskip("moto.server", reason="pip install s3fs 'moto[server]'")
     server = moto.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
@@ -45,7 +45,8 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
         monkeypatch.setenv(name, "us-east-1")
     name = f"bench-{uuid.uuid4().hex}"
-    fsspec.filesystem("s3", skip_instance_cache=True).mkdir(name)
+    s3fs.S3FileSystem.clear_instance_cache()  # one of another server
+    fsspec.filesystem("s3").mkdir(name)
     yield f"s3://{name}/benchmark"
     server.stop()
 
