@@ -48,6 +48,9 @@ _GROUPS = {
 }  # fmt: skip
 """Kind of a metric → heading."""
 COST = "Cost"
+_NOT_RANKED, _CONTROLS = "Not ranked", "Controls: the ends of the scale, never ranked"
+_LAST = {_NOT_RANKED: 1, _CONTROLS: 2}
+_FEW_DATASETS = 3
 _COSTS = {
     "time (s)": ("median time (s)", "seconds of one fit, median over jobs"),
     "peak memory (MiB)": ("peak memory (MiB)", "of one fit, above the loaded libraries"),
@@ -149,9 +152,11 @@ def _view_table(view: _View, metric: str, keys: list[str]) -> PageTable:
     control = board["family"] == CONTROL
     columns = _leading(board, metric, view)
     columns += _scores(board, view, keys)
-    if len(view.datasets) > 1:
-        columns += _by_dataset(board, view, metric)
-    columns += _costs(board, view)
+    by_dataset = _by_dataset(board, view, metric) if len(view.datasets) > 1 else []
+    parts = [by_dataset, _costs(board, view)]
+    # Many datasets would push the costs off the screen.
+    for part in parts if len(by_dataset) <= _FEW_DATASETS else reversed(parts):
+        columns += part
     tip = "what the fits got beyond the counts"
     columns.append((Column("uses", number=False, tip=tip), list(map(text_cell, board["uses"]))))
     if any(board["note"][~control]):
@@ -162,7 +167,8 @@ def _view_table(view: _View, metric: str, keys: list[str]) -> PageTable:
         for told, advice in view.advice.items()
     ]
     page_table = PageTable([column for column, _ in columns], answers=answers)
-    for row, heading in enumerate(_headings(board, view)):
+    headings = _headings(board, view)
+    for row, heading in sorted(enumerate(headings), key=lambda pair: _LAST.get(pair[1], 0)):
         page_table.add([cells[row] for _, cells in columns], heading)
     return page_table
 
@@ -195,9 +201,9 @@ def _headings(board: pd.DataFrame, view: _View) -> list[str]:
 
 def _heading(method: str, rank: float, told: str, view: _View) -> str:
     if told == CONTROL:
-        return "Controls: the ends of the scale, never ranked"
+        return _CONTROLS
     if pd.isna(rank):
-        return "Not ranked"
+        return _NOT_RANKED
     if told:
         return f"Told {told_words(told)}: ranked among each other"
     advice = view.advice.get("", Advice(""))

@@ -102,7 +102,8 @@ def pair_section(results: pd.DataFrame, metric: str = MAIN_METRIC) -> PairSectio
 
 def _matrix(rows: pd.DataFrame, metric: str) -> str:
     """Return the methods by the methods: row minus column, marked where it is reliable."""
-    names = list(dict.fromkeys([*rows["method"], *rows["compared_with"]]))
+    pairs = zip(rows["method"], rows["compared_with"], strict=True)
+    names = list(dict.fromkeys(name for pair in pairs for name in pair))
     cells: dict[tuple[str, str], str] = {}
     for pair in rows.to_dict("records"):
         better, worse, low, high = (pair[k] for k in ("method", "compared_with", "low", "high"))
