@@ -51,13 +51,13 @@ def test_it_is_the_online_schedule_of_scikit_learn():
 
 @pytest.mark.slow
 def test_planted_topics_and_their_number_are_found():
-    data, topics = planted()
+    data, topics = planted(n_cells=600)
     curves = Curves()
     found, notes = fit_topics(data.X, LDA.Params(alpha=1.0), fit_context(curves))
     assert len(found) == 5
-    assert notes["topics"].startswith("5 of lowest held-out perplexity")
+    assert notes["topics"].startswith("5 by held-out perplexity")
     assert (match(found, topics) > 0.9).all()
-    assert len(curves.values["held_out_perplexity"]) == 4 * 5
+    assert len(curves.values["completion_loss"]) == 4 * 10
     assert curves.values["loss"][-1] < curves.values["loss"][0]
 
 
