@@ -31,6 +31,7 @@ class ConsensusNMF(ArrayState, Method):
     reference = "Kotliar et al. 2019, eLife 8:e43803, doi 10.7554/eLife.43803"
     modalities = frozenset({RNA})
     family = "factorization"
+    cost = "heavy"
 
     class Params(Parameters):
         """Parameters of replicates and consensus."""
