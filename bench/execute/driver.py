@@ -186,7 +186,7 @@ class Driver:
             yield self._session
             return
         tags: dict[str, str] = {"profile": self.settings.profile}
-        self._session = self.tracker.start_session(command_line(), tags)
+        self._session = self.tracker.start_session(command_line(), tags, _plan_name(self.plan))
         self.outcome.session = self._session
         status = "FINISHED"
         try:
@@ -326,6 +326,15 @@ class Driver:
                 raise  # the store refuses the job itself, not its result
             reason = f"{_NOT_STORABLE}, it is kept in {rejected}: {error}"
             return self._commit_folder(job, self.spool.add_failure(job, reason))
+
+
+def _plan_name(plan: Plan) -> str:
+    """Return the methods and datasets of a plan in one line; empty for a plan without jobs."""
+    methods, datasets = (
+        ", ".join(dict.fromkeys(getattr(job, name) for job in plan.jobs))
+        for name in ("method", "dataset")
+    )
+    return f"{methods} on {datasets}" if plan.jobs else ""
 
 
 def add_plugin_metrics(driver: Driver) -> None:

@@ -19,29 +19,34 @@ SCORES_FILE = "scores.json"
 """Artifact of a job with its scores as a table."""
 VIEW_TAG = "mlflow.sharedViewState."
 """Start of the name of a view's tag; the name of the view follows."""
+MAIN_SCORE = "kmeans/ari"
+"""The page that compares runs begins with the score that is written first."""
 JOBS_VIEW = "jobs"
 JOBS_FILTER = "tags.kind = 'job' and tags.family != 'control'"
 _CREATED = 1_767_225_600_000
 """Milliseconds since the epoch that MLflow shows as the time of a view."""
 _SCORES = (
-    "kmeans/ari", "kmeans/nmi", "leiden/ari", "leiden/nmi", "embedding/silhouette_types",
-    "seconds", "peak_memory_mb",
+    "kmeans/ari", "kmeans/nmi", "leiden/ari", "leiden/nmi", "seconds", "peak_memory_mb",
 )  # fmt: skip
-_NAMES = ("method", "dataset", "seed")
+_NAMES = ("method", "dataset", "seed", "protocol")
+_WIDTHS = {"method": 160, "dataset": 160, "seed": 60, "reason": 500, "study": 260, "host": 160}
+"""Of columns, in pixels."""
 
 
-def _columns(tags: Sequence[str], metrics: Sequence[str] = _SCORES) -> list[str]:
-    """Return the columns of a view as MLflow names them."""
-    return [*(f"tags.`{name}`" for name in tags), *(f"metrics.`{name}`" for name in metrics)]
+def _columns(tags: Sequence[str], metrics: Sequence[str] = _SCORES) -> dict[str, Any]:
+    """Return the columns of a view, tags before metrics, as MLflow names them."""
+    widths = {f"tags.`{name}`": _WIDTHS.get(name, 90) for name in tags}
+    widths |= {f"metrics.`{name}`": 100 for name in metrics}
+    return {"selectedColumns": [*widths], "columnOrder": [*widths], "columnWidths": widths}
 
 
-_BY_SCORE = {"orderByKey": "metrics.`kmeans/ari`", "orderByAsc": False}
+_BY_SCORE = {"orderByKey": f"metrics.`{MAIN_SCORE}`", "orderByAsc": False}
 _VIEWS: dict[str, tuple[str, dict[str, Any]]] = {
     JOBS_VIEW: (
         "Jobs by ARI, without controls",
         {
             "searchFilter": JOBS_FILTER,
-            "selectedColumns": _columns(_NAMES),
+            **_columns(_NAMES),
             **_BY_SCORE,
         },
     ),
@@ -49,11 +54,12 @@ _VIEWS: dict[str, tuple[str, dict[str, Any]]] = {
         "Means of the seeds, by method and dataset",
         {
             "searchFilter": "tags.kind = 'job' and tags.status = 'done'",
-            "selectedColumns": _columns(()),
+            **_columns(()),
             "groupBy": {
                 "aggregateFunction": "average",
                 "groupByKeys": [
-                    {"mode": "tag", "groupByData": name} for name in ("dataset", "method")
+                    {"mode": "tag", "groupByData": name}
+                    for name in ("dataset", "method", "protocol")
                 ],
             },
             **_BY_SCORE,
@@ -63,7 +69,7 @@ _VIEWS: dict[str, tuple[str, dict[str, Any]]] = {
         "Controls",
         {
             "searchFilter": "tags.kind = 'job' and tags.family = 'control'",
-            "selectedColumns": _columns(_NAMES),
+            **_columns(_NAMES),
             **_BY_SCORE,
         },
     ),
@@ -71,25 +77,25 @@ _VIEWS: dict[str, tuple[str, dict[str, Any]]] = {
         "Jobs that failed, with the reason",
         {
             "searchFilter": "tags.kind = 'job' and attributes.status = 'FAILED'",
-            "selectedColumns": _columns((*_NAMES, "status", "reason"), ()),
+            **_columns((*_NAMES, "status", "reason"), ()),
         },
     ),
     "sessions": (
         "Sessions, with their reports",
         {
             "searchFilter": "tags.kind = 'session'",
-            "selectedColumns": _columns(("profile", "host"), ("jobs/done", "jobs/failed")),
+            **_columns(("profile", "host"), ("jobs/done", "jobs/failed")),
         },
     ),
     "trials": (
         "Trials of searches",
         {
             "searchFilter": "tags.kind = 'trial'",
-            "selectedColumns": _columns(("study", "trial", "status")),
+            **_columns(("study", "trial", "status")),
             **_BY_SCORE,
         },
     ),
-    "tree": ("All runs as a tree", {"selectedColumns": _columns(("kind", "status"))}),
+    "tree": ("All runs as a tree", _columns(("kind", "status"))),
 }  # fmt: skip
 
 
@@ -126,7 +132,7 @@ def score_rows(result: Result) -> list[dict[str, Any]]:
     values = result.metrics | result.measures
     rows = [
         {"score": name, "value": round(float(value), 4), "missing": ""}
-        for name, value in values.items()
+        for name, value in sorted(values.items(), key=lambda one: (one[0] != MAIN_SCORE, one[0]))
         if math.isfinite(value) and name not in result.missing
     ]
     return rows + [{"score": k, "value": None, "missing": v} for k, v in result.missing.items()]

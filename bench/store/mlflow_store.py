@@ -9,22 +9,19 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import math
 import os
 import platform
 import shutil
-import time
 from dataclasses import replace
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import psutil
 from filelock import FileLock
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from bench.addresses import mask_secrets
-from bench.digests import digest
 from bench.errors import StoreError
 from bench.plan.job import FAILURES
 from bench.scoring.score_names import key_part
@@ -32,12 +29,12 @@ from bench.scoring.score_names import key_part
 from .database import open_or_make
 from .disk_errors import disk_error
 from .mlflow_client import StoreClient, open_server, store_errors
-from .mlflow_pages import SCORES_FILE, score_rows, table_tag, table_text, view_tags
+from .mlflow_entities import dataset_input, metric_entities, stored_values
+from .mlflow_pages import MAIN_SCORE, SCORES_FILE, score_rows, table_tag, table_text, view_tags
 from .relocate import renew_addresses
 from .result import InvalidResult, Result
 from .result_store import ResultStore, StoredJob, stored_job, stored_run
 from .run_tags import (
-    DIGESTS,
     TAG_CHARACTERS,
     common_tags,
     job_tags,
@@ -168,13 +165,16 @@ class Tracker(ResultStore):
 
     # -- sessions --------------------------------------------------------------------------
 
-    def start_session(self, command: str, tags: dict[str, str]) -> str:
-        """Create the parent run of the jobs of one command; returns its id."""
+    def start_session(self, command: str, tags: dict[str, str], name: str = "") -> str:
+        """Create the parent run of the jobs of one command; returns its id.
+
+        Without a name the command is that of the run.
+        """
         command = mask_secrets(command)
         self._end_dead_sessions()
         all_tags = {
             "kind": "session",
-            "command": command[:TAG_CHARACTERS],
+            "command": command,
             "host": platform.node(),
             "pid": str(os.getpid()),
             "mlflow.note.content": f"`{command}`",
@@ -184,14 +184,14 @@ class Tracker(ResultStore):
         }
         run = self._client.create_run(
             self.experiment_id,
-            run_name=shorten(command, _NAME_CHARACTERS, placeholder=" …"),
-            tags={name: text for name, text in all_tags.items() if text},
+            run_name=shorten(name or command, _NAME_CHARACTERS, placeholder=" …"),
+            tags=truncate_tags({key: text for key, text in all_tags.items() if text}),
         )
         return str(run.info.run_id)
 
     def end_session(self, session: str, status: str, counts: dict[str, int], plan: Path) -> None:
         """Close a session with the counts of its jobs by status."""
-        metrics = _metrics({f"jobs/{name}": number for name, number in counts.items()})
+        metrics = metric_entities({f"jobs/{name}": number for name, number in counts.items()})
         self._client.log_batch(session, metrics=metrics)
         if plan.is_file():
             self._client.log_artifact(session, str(plan))
@@ -213,7 +213,7 @@ class Tracker(ResultStore):
             tags = table_tag([path.name for path in tables]) if tables else {}
             self._client.log_batch(
                 run_id,
-                metrics=_metrics(values or {}),
+                metrics=metric_entities(values or {}),
                 tags=[RunTag(name, text) for name, text in tags.items()],
             )
 
@@ -247,7 +247,7 @@ class Tracker(ResultStore):
         self, run_id: str, status: str, values: dict[str, float], note: str, files: list[Path]
     ) -> None:
         """End a study's run until it is opened again, with its values, a note and files."""
-        self._client.log_batch(run_id, metrics=_metrics(values))
+        self._client.log_batch(run_id, metrics=metric_entities(values))
         if note:
             self._client.set_tag(run_id, "mlflow.note.content", note[:TAG_CHARACTERS])
         for path in files:
@@ -317,7 +317,9 @@ class Tracker(ResultStore):
         )
         run_id = str(run.info.run_id)
         now = int(result.ended * 1000)
-        metrics = _metrics(result.measures | result.metrics, now)
+        values = result.metrics | result.measures
+        first = {MAIN_SCORE: values[MAIN_SCORE]} if MAIN_SCORE in values else {}
+        metrics = metric_entities(first | values, now)
         taken: set[str] = set()
         for name, (steps, curve) in result.curves.items():
             taken.add(key := key_part(name, taken, other="curve"))
@@ -331,7 +333,7 @@ class Tracker(ResultStore):
         self._client.log_batch(run_id, metrics=metrics[:_BATCH], params=params[:100])
         for start in range(_BATCH, len(metrics), _BATCH):
             self._client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
-        self._client.log_inputs(run_id, [_dataset_input(result)])
+        self._client.log_inputs(run_id, [dataset_input(result)])
         shutil.copy(folder / "result.json", folder / "artifacts" / "result.json")
         (folder / "artifacts" / SCORES_FILE).write_text(table_text(score_rows(result)))
         self._client.log_artifacts(run_id, str(folder / "artifacts"))
@@ -362,27 +364,16 @@ class Tracker(ResultStore):
             if scores.job.score_key != old["score_key"] and not self.find(scores.job.score_key):
                 texts["score_key"] = scores.job.score_key
             everything = replace(
-                scores, metrics=_stored_values(run) | scores.metrics, missing=tags["missing"]
+                scores, metrics=stored_values(run) | scores.metrics, missing=tags["missing"]
             )
             (files / SCORES_FILE).write_text(table_text(score_rows(everything)))
             for name in ("clusters.parquet", SCORES_FILE):
                 self._client.log_artifact(run_id, str(files / name))
             self._client.log_batch(
                 run_id,
-                metrics=_metrics(scores.metrics),
+                metrics=metric_entities(scores.metrics),
                 tags=[RunTag(name, text) for name, text in truncate_tags(texts).items()],
             )
-
-
-def _stored_values(run: Any) -> dict[str, float]:
-    """Return scores and measures of a run of the MLflow client, without curves."""
-    return {k: v for k, v in run.data.metrics.items() if not k.startswith("epoch/")}
-
-
-def _metrics(values: Mapping[str, float], milliseconds: int | None = None) -> list[Metric]:
-    """Return the finite values as MLflow takes them; MLflow stores others as huge numbers."""
-    now = int(time.time() * 1000) if milliseconds is None else milliseconds
-    return [Metric(k, float(v), now, 0) for k, v in values.items() if math.isfinite(v)]
 
 
 def _make_folder(folder: Path) -> Path:
@@ -397,17 +388,3 @@ def _make_folder(folder: Path) -> Path:
     except OSError as error:
         raise disk_error(str(folder), error) from None
     return folder
-
-
-def _dataset_input(result: Result) -> Any:
-    job = result.job
-    facts = {name: job.facts[name] for name in ("modality", "n_cells", "n_features", "n_types")}
-    digests = {name: job.facts[name] for name in DIGESTS}
-    dataset = Dataset(
-        name=job.dataset[:500],
-        digest=digest(digests)[:36],  # MLflow keeps the first source of each name and digest
-        source_type="local",
-        source=json.dumps({"dataset": job.dataset, **digests}),
-        profile=json.dumps(facts),
-    )
-    return DatasetInput(dataset, [InputTag("mlflow.data.context", "benchmark")])

@@ -53,6 +53,7 @@ def test_the_session_holds_report_tables_figure_and_means(finished, flags, monke
     )
     assert session.data.metrics["jobs/done"] == session.data.metrics["jobs/failed"] == 2
     assert "" not in session.data.tags.values()
+    assert session.info.run_name == "noop, wrong_shape on toy"
     assert {run.data.tags["mlflow.parentRunId"] for run in runs_of(flags["results"], "job")} == {
         session.info.run_id
     }
