@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 class Harmony(BatchCorrection):
     """Principal components with batches moved together in soft clusters (Korsunsky et al. 2019).
 
-    Computed by harmonypy, with its defaults. Clusters: one for 30 cells, at most 100.
+    Computed by harmonypy. Rounds end at the tolerance of the publication: that of harmonypy 2, a
+    hundred times larger, ends after one where much is left to correct. ``preset=faithful`` has its
+    fixed penalty of corrections, too. Clusters: one for 30 cells, at most 100.
     """
 
     name = "pca_harmony"
@@ -31,13 +33,19 @@ class Harmony(BatchCorrection):
     class Params(BatchCorrection.Params):
         """Parameters of components and correction."""
 
+        presets: ClassVar = {"faithful": {"ridge": 1.0}}
+
         theta: Annotated[float, Search(0.5, 4.0)] = Field(
             2.0, ge=0, description="penalty of clusters that hold few batches"
         )
         sigma: Annotated[float, Search(0.05, 0.3)] = Field(
             0.1, gt=0, description="width of the soft clusters"
         )
+        ridge: float = Field(
+            0.0, ge=0, description="penalty of corrections; 0: estimated in each cluster"
+        )
         max_iter: int = Field(10, ge=1, description="most rounds of clustering and correction")
+        tol: float = Field(1e-4, gt=0, description="relative gain at which rounds end")
 
     params: Params
 
@@ -52,6 +60,7 @@ class Harmony(BatchCorrection):
         result = harmonypy.run_harmony(
             scores[order], {"batch": batch[order]}, "batch",
             theta=p.theta, sigma=p.sigma, max_iter_harmony=p.max_iter, verbose=False,
+            lamb=p.ridge or None, epsilon_harmony=p.tol,
             nclust=min(max(2, round(data.n_obs / 30)), 100), ncores=context.threads,
             random_state=seed,
         )  # fmt: skip
