@@ -38,8 +38,9 @@
   // Tables: sorted as one block, controls apart; sorted by rank the blocks come back.
   const columns = (table) => [...table.tHead.rows[table.tHead.rows.length - 1].cells];
   for (const table of all("table.sortable")) {
-    const blocks = [...table.tBodies].filter((body) => !body.classList.contains("controls"));
-    const places = blocks.map((body) => all("tr", body));
+    const bodies = [...table.tBodies];
+    const places = bodies.map((body) => all("tr", body));
+    const blocks = bodies.filter((body) => !body.classList.contains("controls"));
     table.tHead.addEventListener("click", (event) => {
       const head = event.target.closest("th");
       if (!head || !event.target.closest("button")) return;
@@ -49,8 +50,12 @@
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
       const grouped = head.dataset.name === "rank" && !down;
       for (const row of all(".apart", table)) row.hidden = !grouped && !row.closest(".controls");
-      if (grouped) blocks.forEach((body, number) => body.append(...places[number]));
-      else if (blocks.length) sort(places.flat().filter((row) => !row.matches(".apart")), head, down, blocks[0]);
+      if (grouped) {
+        bodies.forEach((body, number) => body.append(...places[number]));
+        return;
+      }
+      const rows = blocks.flatMap((body) => all("tr:not(.apart)", body));
+      if (blocks.length) sort(rows, head, down, blocks[0]);
       for (const body of all(".controls", table)) sort(all("tr:not(.apart)", body), head, down, body);
     });
   }
