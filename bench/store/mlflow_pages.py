@@ -29,7 +29,7 @@ _SCORES = (
     "kmeans/ari", "kmeans/nmi", "leiden/ari", "leiden/nmi", "seconds", "peak_memory_mb",
 )  # fmt: skip
 _NAMES = ("method", "dataset", "seed", "protocol")
-_WIDTHS = {"method": 160, "dataset": 160, "seed": 60, "reason": 500, "study": 260, "host": 160}
+_WIDTHS = {"method": 160, "dataset": 160, "seed": 60, "reason": 500, "study": 160, "host": 160}
 """Of columns, in pixels."""
 
 
@@ -41,6 +41,8 @@ def _columns(tags: Sequence[str], metrics: Sequence[str] = _SCORES) -> dict[str,
 
 
 _BY_SCORE = {"orderByKey": f"metrics.`{MAIN_SCORE}`", "orderByAsc": False}
+# MLflow folds runs under their sessions where they are in the order of time.
+_BY_NAME = {"orderByKey": "tags.`mlflow.runName`", "orderByAsc": True}
 _VIEWS: dict[str, tuple[str, dict[str, Any]]] = {
     JOBS_VIEW: (
         "Jobs by ARI, without controls",
@@ -78,6 +80,7 @@ _VIEWS: dict[str, tuple[str, dict[str, Any]]] = {
         {
             "searchFilter": "tags.kind = 'job' and attributes.status = 'FAILED'",
             **_columns((*_NAMES, "status", "reason"), ()),
+            **_BY_NAME,
         },
     ),
     "sessions": (
@@ -91,7 +94,7 @@ _VIEWS: dict[str, tuple[str, dict[str, Any]]] = {
         "Trials of searches",
         {
             "searchFilter": "tags.kind = 'trial'",
-            **_columns(("study", "trial", "status")),
+            **_columns(("trial", "study")),
             **_BY_SCORE,
         },
     ),
