@@ -118,7 +118,9 @@ def test_only_data_are_taken(
     assert summary["copied"] == 1
     assert summary["left_behind"] == ["hook.py", "model/net.pt", "model/params.json"]
     names = {path.name for path in Path(rows_of(tmp_path / "into")[0]["artifacts"]).rglob("*")}
-    assert names == {"embedding.parquet", "cells.npy", "log.txt", "result.json", "config.json"}
+    assert names == {
+        "embedding.parquet", "cells.npy", "log.txt", "result.json", "config.json", "scores.json"
+    }  # fmt: skip
 
 
 def _link(folder: Path) -> None:

@@ -166,7 +166,7 @@ def test_a_half_written_commit_is_done_again(flags, results, bench_run, monkeypa
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("bench.store.mlflow_store._dataset_input", die)
+        patch.setattr("bench.store.mlflow_store.dataset_input", die)
         with pytest.raises(Killed):
             bench_run("noop")
     assert len(load_results(results, columns="all")) == 0

@@ -136,7 +136,7 @@ def test_missing_features_are_refused_or_filled():
     data = counts()
     preparation = Preparation.fit(data, Recipe(), prepare_data(data, Recipe()))
     short = data[:, [name for name in data.var_names if name not in ("g4", "g9")]].copy()
-    with pytest.raises(DataError, match=r"2 of 22 features .* not there \('g4', 'g9'\)") as error:
+    with pytest.raises(DataError, match=r"2 of 22 features .* missing \('g4', 'g9'\)") as error:
         preparation.apply(short)
     assert error.value.code == "missing_features"
     filled = preparation.apply(short, fill_missing=True)

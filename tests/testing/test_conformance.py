@@ -541,7 +541,7 @@ def test_command_checks_a_plugin_file(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_the_method_of_the_readme_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     plugin = tmp_path / "my_method.py"
-    block = readme.partition("## Your own method")[2].partition("```python\n")[2]
+    block = readme.partition("## Your own method")[2].partition("```python file=my_method.py\n")[2]
     plugin.write_text(block.partition("```")[0])
     passed = check_methods(str(plugin), (str(plugin),))
     text = capsys.readouterr().out

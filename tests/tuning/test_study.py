@@ -108,7 +108,7 @@ def test_a_small_space_is_exhausted(tmp_path):
         for _ in range(5):
             trial = held.ask()
             held.tell(trial.number, "done", [0.1 * trial.params["size"]])
-        with pytest.raises(SpaceExhausted, match="5 configurations"):
+        with pytest.raises(SpaceExhausted, match="after 5 trials"):
             held.ask()
         found = [trial.params["size"] for trial in held.trials()]
     assert sorted(found) == [1, 2, 3, 4, 5]
