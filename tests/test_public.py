@@ -19,8 +19,9 @@ def test_every_public_function_after_every_import(tmp_path: Path, toy_counts: An
             continue
         try:
             importlib.import_module(module.name)
-        except ModuleNotFoundError as missing:  # a package of an extra
-            assert missing.name in EXTRA_PACKAGES
+        except ModuleNotFoundError as missing:
+            if missing.name not in EXTRA_PACKAGES:
+                raise
     assert set(bench.__all__) <= set(dir(bench))
     flags = {
         "plugins": PLUGINS, "seeds": "1", "jobs": 1, "cache_dir": tmp_path / "cache",

@@ -44,6 +44,7 @@ def test_the_estimator_takes_a_key_or_a_matrix(cells: AnnData):
     assert error.value.code == "not_supported"
 
 
+@pytest.mark.slow
 def test_bench_fit_takes_a_key_and_writes_the_mask(cells: AnnData, tmp_path: Path):
     cells.write_h5ad(tmp_path / "x.h5ad")
     sets = [word for name, value in SHORT.items() for word in ("--set", f"scimta.{name}={value}")]

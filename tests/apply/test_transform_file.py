@@ -152,6 +152,7 @@ def test_a_model_without_a_preparation(files: Path, tmp_path: Path):
     assert error_code(*words) == "no_preparation"
 
 
+@pytest.mark.slow
 def test_paired_cells(tmp_path: Path):
     from bench.contract.multiome import select_cells, write_pair
     from bench.datasets.sim_multiome import SimMultiome

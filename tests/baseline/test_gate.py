@@ -49,6 +49,7 @@ def verdicts(check: Any) -> dict[tuple[str, str], str]:
     return {(item.method, item.metric): item.verdict for item in check.findings}
 
 
+@pytest.mark.slow
 def test_a_defect_is_found_and_an_update_keeps_its_reason(
     baseline: Path, flags: dict[str, Any], console: Any, edit: Callable[[str, str], None]
 ):

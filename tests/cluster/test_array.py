@@ -94,12 +94,14 @@ def test_jobs_in_the_store_are_left_out(plan_array, words, results):
     assert [job.method for job in jobs] == ["told", "told"]
 
 
+@pytest.mark.slow
 def test_jobs_that_another_run_stored_meanwhile_are_not_missing(plan_array, words):
     folder = plan_array("noop,told")
     bench_json("run", "-m", "noop", "-d", "toy", "--no-report", *words)
     assert bench_json("sync", str(folder))["counts"] == {"done": 2, "missing": 2}
 
 
+@pytest.mark.slow
 def test_copied_data_and_plugins_are_all_that_a_worker_needs(
     plan_array, tmp_path, cache, work, monkeypatch
 ):
@@ -117,6 +119,7 @@ def test_copied_data_and_plugins_are_all_that_a_worker_needs(
     assert bench_json("sync", str(elsewhere))["counts"] == {"done": 2}
 
 
+@pytest.mark.slow
 def test_a_worker_reads_and_computes_on_a_disk_of_its_node(plan_array, tmp_path, work):
     folder, scratch = plan_array(), tmp_path / "disk"
     work(folder, 1, "--scratch", str(scratch))

@@ -229,6 +229,7 @@ def test_versions_of_imported_packages_count(tmp_path: Path):
     assert versions == {name: version(package) for name, package in packages.items()}
 
 
+@pytest.mark.slow
 def test_processes_of_joblib_run_functions_of_a_plugin(tmp_path: Path, go):
     plugin = write_plugin(
         tmp_path / "project",

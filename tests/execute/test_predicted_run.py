@@ -34,6 +34,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_predictions_for_held_out_cells_are_scored(file: Path, results: Path, tmp_path: Path):
     from rich.console import Console
 

@@ -112,6 +112,7 @@ def test_likelihood_is_recorded(toy_counts: AnnData, toy_peaks: AnnData):
     assert chosen(toy_counts, RNA, likelihood="gaussian") == "gaussian"
 
 
+@pytest.mark.slow
 def test_chromatin_code_does_not_follow_depth(toy_peaks: AnnData):
     # One type at two depths: thinning a binary matrix changes nothing but the depth.
     rng = np.random.default_rng(0)

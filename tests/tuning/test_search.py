@@ -143,6 +143,7 @@ def test_holdout_cells_are_set_apart_in_a_cache_without_the_split(
     check_mark(finished, finished.best[0], again, "holdout")
 
 
+@pytest.mark.slow
 def test_a_run_with_the_file_of_an_oracle_search_is_never_ranked(go, flags, tmp_path):
     searched = go(trials=3, protocol="oracle", seeds="1")
     file = shutil.copy(searched.best[0], tmp_path / "honest.yaml")

@@ -115,6 +115,7 @@ def test_parameters_that_contradict_each_other_are_named():
         Sakura.Params.build({"guide_mse": 0.0, "guide_score": 0.0}, owner="sakura")
 
 
+@pytest.mark.slow
 def test_a_planted_rare_group_is_recovered_better_than_without_guidance():
     adata, rare = simulated()
     short = {"max_epochs": 40, "hidden": 64, "n_latent": 20, "n_top_genes": 300}

@@ -170,6 +170,7 @@ def test_a_graph_of_the_users_own_replaces_the_neighbours(name: str):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_self_training_ends_when_labels_settle(name: str):
     data = typed_counts(150, **RATES)
     early = fitted(name, data, max_epochs=100, tolerance=0.01)
@@ -195,6 +196,7 @@ def test_seeds_decide(name: str):
 
 
 @pytest.mark.parametrize(("preset", "works"), [("", True), ("faithful", False)])
+@pytest.mark.slow
 def test_graph_decoder_on_real_cells(data_dir: Path, preset: str, works: bool):
     """The balanced loss beats a constant; the published one settles at the all-zero graph."""
     import anndata

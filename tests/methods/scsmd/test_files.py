@@ -60,6 +60,7 @@ def fit(path: Path, out: Path) -> FileFit:
 
 
 @pytest.mark.parametrize("kind", ["csv", "txt", "10x", "h5ad"])
+@pytest.mark.slow
 def test_codes_and_clusters_by_barcode_from_each_format(
     kind: str, counts: np.ndarray, tmp_path: Path
 ):

@@ -30,6 +30,7 @@ def fitted(data: AnnData, n_clusters: int | None = 3, cls: type = ScSMD, **value
      (41, 3, {"batch_size": 20, "preset": "faithful"}),
      (41, 3, {"count_weight": 0.0, "input_dropout": 0.2, "balance_weight": 1.0})],
 )  # fmt: skip
+@pytest.mark.slow
 def test_odd_sizes(n_cells: int, n_clusters: int, values: dict):
     presets = ("faithful",) if values.pop("preset", None) else ()
     params = ScSMD.Params.build(SHORT | values, presets=presets, owner="scsmd")
@@ -83,6 +84,7 @@ def test_without_a_gpu(monkeypatch: pytest.MonkeyPatch):
     assert {part.device.type for part in parts} == {"cpu"}
 
 
+@pytest.mark.slow
 def test_an_encoder_that_stays_after_the_second_phase():
     """Staying is the limit of small steps: Adam moves no weight by more than rate × updates, and a
     tenth of the rate changes the code by a tenth.
@@ -120,6 +122,7 @@ def test_clusters_without_the_truth():
 
 
 @pytest.mark.parametrize(("cls", "scale"), [(ScSMD, 1), (DeepScena, 300)])
+@pytest.mark.slow
 def test_the_types_are_found(cls: type, scale: int):
     """Of molecules, and of reads, which are as many times more."""
     from sklearn.metrics import adjusted_rand_score

@@ -323,6 +323,7 @@ def test_joint_step_by_hand():
 
 
 @pytest.mark.parametrize("frozen", [True, False])
+@pytest.mark.slow
 def test_joint_moves_as_sequential(frozen: bool):
     cells = cells_of(typed_counts(48, 30, 4))
     centres = 0.3 * torch.from_numpy(np.random.default_rng(0).normal(size=(4, 3))).float()
