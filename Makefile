@@ -6,6 +6,9 @@
   results-scsmd results-scimta results-ablation results-tuning results-sakura results-multiome \
   lint constraints clean
 
+# Each fit is a process of its own; without bytecode every one of them would compile the sources anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
