@@ -98,12 +98,11 @@ def _where(names: Sequence[str]) -> str:
 def _use(
     tied: Sequence[str], rows: pd.DataFrame, metric: str, names: Sequence[str], reason: str
 ) -> str:
-    """Return advice for the first method, or for a tied one that is at least twice as fast."""
+    """Return advice for the best of the tied methods that take less than twice the least time."""
     done = rows[(rows["status"] == "done") & rows["method"].isin(tied)]
     seconds = done.groupby("method")["seconds"].median().dropna().clip(lower=_LEAST_SECONDS)
-    choice = tied[0]
-    if choice in seconds and seconds[choice] >= _CLEARLY_SLOWER * seconds.min():
-        choice = str(seconds.idxmin())
+    fast = seconds.index[seconds < _CLEARLY_SLOWER * seconds.min()]
+    choice = next((name for name in tied if name in fast), tied[0])
     text = (
         f"Use {choice}: mean {label(metric)} {mean_text(rows, choice, metric, names)} "
         f"{_where(names)}; {reason}."

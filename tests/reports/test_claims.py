@@ -39,6 +39,14 @@ def test_among_equal_methods_the_fastest_is_advised(make_job):
     assert set(leaderboard(results)["tied"]) == {"a"}
 
 
+def test_a_little_less_time_does_not_outweigh_a_better_mean(make_job):
+    results = table(make_job, {"ae": 0.6, "vae": 0.605, "pca": 0.6}, 9)
+    results.loc[results["method"] != "pca", "seconds"] = 1.5
+    assert verdict(results)[0].text.startswith("Use vae: ")
+    results.loc[results["method"] == "vae", "seconds"] = 3.5
+    assert not verdict(results)[0].text.startswith("Use vae: ")
+
+
 def test_few_datasets_are_no_claim_over_datasets(make_job):
     results = table(make_job, {"pca": 0.6, "vae": 0.9}, 5)
     block = complete_block(tidy(results))
