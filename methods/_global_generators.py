@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 @contextlib.contextmanager
 def seed_global_generators(seed: int) -> Iterator[None]:
     """Seed the generators of random, NumPy and PyTorch, and restore them after."""
-    states = random.getstate(), np.random.get_state()  # noqa: NPY002 - what libraries draw from
+    # Libraries that take no seed draw from NumPy's global generator, which NPY002 forbids to us.
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng():
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002

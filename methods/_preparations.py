@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 from bench.contract import ATAC, RNA, DatasetInfo, Fit, Method, Recipe, accessible_peaks
@@ -52,9 +53,9 @@ class BatchCorrection(LikePCA):
             return Fit(self.components(data.X, context), notes=note)
         return self.correct(data, batch, context)
 
+    @abstractmethod
     def correct(self, data: AnnData, batch: np.ndarray, context: Context) -> Fit:
         """Return the fit for two or more batches; ``batch``: that of each cell, (cells,)."""
-        raise NotImplementedError
 
 
 def counts(info: DatasetInfo, n_top_genes: int, *, batch_aware: bool = False) -> Recipe:

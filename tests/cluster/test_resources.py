@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from _command import bench_json
@@ -42,22 +43,22 @@ def test_a_request_covers_every_job_of_a_task(job):
 
 
 def test_earlier_fits_decide_what_is_asked_for(job):
-    store = SimpleNamespace(
+    store: Any = SimpleNamespace(  # in place of a store of results
         peak_memory=lambda methods: [("noop", "toy", 40.0, 2048.0), ("noop", "toy", 60.0, 512.0)],
         durations=lambda methods, profile: [("noop", "toy", 50.0, 90)],
     )
     roomy = replace(job, memory=16.0, timeout=3600.0)
-    (known,) = job_costs([roomy], store, Settings())  # type: ignore[arg-type]
+    (known,) = job_costs([roomy], store, Settings())
     assert (known.memory, known.expected) == (3.0, 50.0)
     assert 90 < known.seconds < 400
     other = replace(roomy, method="other", method_name="pca", origin="bench.methods.pca")
-    (unknown,) = job_costs([other], store, Settings())  # type: ignore[arg-type]
+    (unknown,) = job_costs([other], store, Settings())
     assert (unknown.memory, unknown.seconds) == (16.0, 3600.0)
     options = EngineOptions(light=CostRequest(minutes=20, memory=4), heavy=CostRequest(minutes=90))
     settings = Settings(engine_options=options)
     for name, asked in (("pca", (4.0, 1200.0)), ("pca_umap", (16.0, 3600.0))):
         method = replace(other, method_name=name, origin=f"bench.methods.{name}")
-        (first,) = job_costs([method], store, settings)  # type: ignore[arg-type]
+        (first,) = job_costs([method], store, settings)
         assert (first.memory, first.seconds) == asked, "never more than the limits of a fit"
 
 
