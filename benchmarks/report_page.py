@@ -1,10 +1,11 @@
 """How long a finished report takes until a reader can use it.
 
-    python benchmarks/report_page.py [REPORT_FOLDER] [--quick] [--json FILE]
+    python benchmarks/report_page.py [FOLDER] [--quick] [--json FILE]
 
-Opens ``report.html`` (default: results/tables/reports/overview) in headless Chromium: seconds from
-the start of loading to the first table sorted by a click, the median of five (one with
-``--quick``) in a fresh context each, and the size of the page in MB. The aims are 2 s and 15 MB.
+Opens ``report.html`` of a folder (default: results, as ``make run`` writes it) in headless
+Chromium: seconds from the start of loading to the first table sorted by a click, the median of
+five (one with ``--quick``) in a fresh context each, and the size of the page in MB. The aims are
+2 s and 4 MB.
 """
 
 from __future__ import annotations
@@ -18,19 +19,19 @@ from statistics import median
 from _figures import flags, show
 
 SORTED = """["ascending", "descending"].includes(
-    document.querySelector('#score-table th.number').getAttribute('aria-sort'))"""
+    document.querySelector('#overview th.number').getAttribute('aria-sort'))"""
 LONGEST = 30
 
 
 def main() -> None:
-    folder = Path("results/tables/reports/overview")
+    folder = Path("results")
     if len(sys.argv) > 1 and not sys.argv[1].startswith("-"):
         folder = Path(sys.argv.pop(1))
     options = flags(__doc__)
     page = (folder / "report.html").resolve()
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     if not page.is_file() or chromium is None:
-        sys.exit(f"needs Chromium and {page}: run make results-overview or name another folder")
+        sys.exit(f"needs Chromium and {page}: run 'make run' or name another folder")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -46,7 +47,7 @@ def first_sort(browser, page: Path) -> float:
     tab = browser.new_context(offline=True, viewport={"width": 1280, "height": 800}).new_page()
     started = time.perf_counter()
     tab.goto(page.as_uri(), wait_until="commit")
-    button = tab.locator("#score-table thead th.number button").first
+    button = tab.locator("#overview thead th.number button").first
     button.wait_for()
     while not tab.evaluate(SORTED):  # a click before the script runs does nothing
         button.click()
