@@ -85,16 +85,8 @@ def transform_file(
     folder = out or Path(f"{display_name(path)}_in_{method.name}")
     check_output_folder(folder, _NOTE)
     dataset, data = read_user_file(path, params, check_columns=False)
-    if dataset.card.modality not in method.modalities:
-        raise UsageError(
-            f"{path}: holds {dataset.card.modality}, {model.name} was fitted on another modality.",
-            code="wrong_modality",
-        )
     started = time.perf_counter()
-    prepared = model.preparation.apply(data, where=str(path), fill_missing=fill_missing)
-    with errors_with_file(method, path):
-        fit = Fit(method.transform(prepared))
-        embedding = check_result(fit, prepared.obs_names, f"{method.name}.transform").embedding
+    prepared, embedding = _embed(model, dataset, data, path, fill_missing=fill_missing)
     seconds = time.perf_counter() - started
     votes = pd.DataFrame(index=prepared.obs_names)
     if not model.kept_state:  # the embedding of the fit is that of its last state
@@ -115,6 +107,23 @@ def transform_file(
         content["files"] = sorted(files)
         (partial / _NOTE).write_text(json.dumps(content, indent=1, default=str) + "\n")
     return FileTransform(folder, files, scores, seconds)
+
+
+def _embed(
+    model: SavedModel, dataset: Any, data: Any, path: Path, *, fill_missing: bool
+) -> tuple[Any, np.ndarray]:
+    """Return the prepared cells and their embedding; checks the modality."""
+    method: Any = model.method
+    if dataset.card.modality not in method.modalities:
+        raise UsageError(
+            f"{path}: holds {dataset.card.modality}, {model.name} was fitted on another modality.",
+            code="wrong_modality",
+        )
+    prepared = model.preparation.apply(data, where=str(path), fill_missing=fill_missing)
+    with errors_with_file(method, path):
+        fit = Fit(method.transform(prepared))
+        result = check_result(fit, prepared.obs_names, f"{method.name}.transform")
+    return prepared, result.embedding
 
 
 def _annotated_data(

@@ -120,9 +120,7 @@ def verb(*settings: str, file: bool = False) -> Callable[[Verb], Verb]:
             if "flags" in own:
                 values["flags"] = flags
             if file:
-                values["reading"] = _take_typed(
-                    ctx, values, [parameter.name for parameter in files]
-                )
+                values["reading"] = _take_typed(ctx, values, [one.name for one in files])
             with named_options({*settings, *own, *(one.name for one in files)}):
                 function(**values)
 
