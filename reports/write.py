@@ -20,6 +20,7 @@ from bench.reports.page.report_page import ReportSource, write_page, write_text
 from bench.reports.page.site import write_site
 from bench.settings import Settings
 from bench.store.disk_errors import disk_errors
+from bench.store.mlflow_pages import run_address
 from bench.store.result_store import ResultStore
 
 from .figures.training_curves import median_run_ids
@@ -115,7 +116,8 @@ def copy_as_latest(page: Path, settings: Settings) -> Path:
 def run_urls(results: pd.DataFrame, settings: Settings) -> list[str]:
     """Return the address of each run in the MLflow UI; empty for jobs that were not run.
 
-    A store in a results folder has the default address of ``bench ui``.
+    A store in a results folder has the default address of ``bench ui``. MLflow shows a run among
+    those of trained models only if the address says so, else among traces of language models.
     """
     if not {"run_id", "experiment_id"} <= set(results.columns):
         return [""] * len(results)
@@ -123,7 +125,7 @@ def run_urls(results: pd.DataFrame, settings: Settings) -> list[str]:
     base = server.rstrip("/") if server.startswith("http") else "http://127.0.0.1:5000"
     runs = zip(results["experiment_id"], results["run_id"], strict=True)
     return [
-        f"{base}/#/experiments/{experiment}/runs/{run}" if isinstance(run, str) else ""
+        f"{base}/{run_address(experiment, run)}" if isinstance(run, str) else ""
         for experiment, run in runs
     ]
 

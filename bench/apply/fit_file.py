@@ -199,12 +199,13 @@ def _prepare_training(method: Any, options: FitOptions) -> None:
 
 def _log_description(method: Any) -> None:
     """Log what the method would train."""
-    if not hasattr(method, "describe"):
+    lines = method.describe() if hasattr(method, "describe") else []
+    if not lines:
         raise UsageError(
             f"--dry-run: {method.name} has nothing to set up without --config.",
             code="not_supported",
         )
-    for line in method.describe():
+    for line in lines:
         logger.info(line)
 
 

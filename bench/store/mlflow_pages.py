@@ -22,6 +22,8 @@ VIEW_TAG = "mlflow.sharedViewState."
 MAIN_SCORE = "kmeans/ari"
 """The page that compares runs begins with the score that is written first."""
 JOBS_VIEW = "jobs"
+_TRAINING = "workflowType=machine_learning"
+"""Without it MLflow 3.17 shows what it has for traces of language models."""
 JOBS_FILTER = "tags.kind = 'job' and tags.family != 'control'"
 _CREATED = 1_767_225_600_000
 """Milliseconds since the epoch that MLflow shows as the time of a view."""
@@ -113,10 +115,12 @@ def view_tags() -> dict[str, str]:
 
 def view_address(experiment_id: str | int, view: str = JOBS_VIEW) -> str:
     """Return the address of a saved view behind that of the server."""
-    return (
-        f"#/experiments/{experiment_id}/runs?workflowType=machine_learning"
-        f"&viewStateShareKey={view}"
-    )
+    return f"#/experiments/{experiment_id}/runs?{_TRAINING}&viewStateShareKey={view}"
+
+
+def run_address(experiment_id: str | int, run_id: str) -> str:
+    """Return the address of a run behind that of the server."""
+    return f"#/experiments/{experiment_id}/runs/{run_id}?{_TRAINING}"
 
 
 def table_tag(files: Sequence[str]) -> dict[str, str]:

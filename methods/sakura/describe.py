@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from .features import class_numbers
 from .guidance import Guidance, Guide, Signature
 from .original_config.story import n_batches
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from .loss_terms import WeightSchedule
     from .original_config.main_config import OriginalSetup
 
@@ -23,7 +26,7 @@ def describe_setup(setup: OriginalSetup) -> list[str]:
         f"reconstruction: {_terms(s.reconstruction)}",
     ]
     lines += [f"main, {one.kind}: {_weight(one.schedule)}" for one in s.regularizers]
-    lines += describe_guides(setup.guidance)
+    lines += describe_guides(setup.guidance, setup.values)
     lines += [f"split {name}: {int(mask.sum()):,} cells" for name, mask in setup.splits.items()]
     for number in range(len(setup.story)):
         prefix = f"stage {number + 1}, " if len(setup.story) > 1 else ""
@@ -64,11 +67,15 @@ def _stage(setup: OriginalSetup, number: int) -> list[str]:
     return lines
 
 
-def describe_guides(guidance: Guidance) -> list[str]:
-    """Return a line for each guide and regulariser."""
+def describe_guides(guidance: Guidance, values: Mapping[str, np.ndarray]) -> list[str]:
+    """Return a line for each guide and regulariser.
+
+    ``values`` are those of the cells for each phenotype. Raises ``DataError`` for a phenotype of
+    which fewer than two classes occur.
+    """
     lines = []
     for guide in guidance.guides:
-        lines.append(f"{_guide(guide)}: {_terms(guide.terms)}")
+        lines.append(f"{_guide(guide, values)}: {_terms(guide.terms)}")
         lines += [
             f"{guide.name}, {one.kind}: {_weight(one.schedule)}" for one in guide.regularizers
         ]
@@ -78,12 +85,13 @@ def describe_guides(guidance: Guidance) -> list[str]:
     return lines
 
 
-def _guide(guide: Guide) -> str:
+def _guide(guide: Guide, values: Mapping[str, np.ndarray]) -> str:
     if isinstance(guide, Signature):
         size, kind = f"{len(guide.targets)} genes", "signature"
+    elif guide.categorical:
+        size, kind = f"{len(class_numbers(guide, values[guide.name])[1])} classes", "phenotype"
     else:
-        classes, columns = f"{len(guide.classes)} classes", f"{len(guide.columns)} columns"
-        size, kind = classes if guide.categorical else columns, "phenotype"
+        size, kind = f"{values[guide.name].shape[1]} columns", "phenotype"
     width = f" ({guide.dim})" if guide.dim else ""
     words = [size, f"{guide.head.kind} head on {' + '.join(guide.parts)}{width}"]
     if guide.adversarial is not None:

@@ -220,7 +220,7 @@ class Sakura(SakuraUnguided):
         """Return one line for each guide of a file."""
         from .describe import describe_guides
 
-        return describe_guides(self.guidance) if self.guidance else []
+        return describe_guides(self.guidance, self.values or {}) if self.guidance else []
 
     def needs(self) -> frozenset[str]:
         """Return the inputs that guide with these parameters."""

@@ -184,7 +184,7 @@ def test_every_job_with_its_run(page, stored, runs):
         method, dataset, seed = row["method"][0], row["dataset"][0], int(row["seed"][0])
         run = left.pop((method, dataset, seed))
         assert row["MLflow run"][:2] == [run[:8], run]
-        assert f"/runs/{run}" in page.text
+        assert f"/runs/{run}?workflowType=machine_learning" in page.text
         values = stored.get((ARI, dataset, method), {})
         if seed in values:
             assert float(row["ARI (k-means)"][1]) == values[seed]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from _command import error_code
 from anndata import AnnData
 
 FILES = Path(__file__).parent / "files"
@@ -36,6 +38,22 @@ def test_a_dry_run_describes_the_training_and_writes_nothing(files: Path):
     assert "task guides: cd8, rare, state, age on split overall_train" in outcome.output
     assert "config.json: log_path: not used" in outcome.output
     assert sorted(files.iterdir()) == before
+
+
+def test_a_dry_run_counts_the_classes_of_the_file(files: Path, cells: AnnData):
+    (files / "guides.yaml").write_text(
+        "phenotypes:\n  state: {kind: categorical}\n  age: {kind: categorical, bins: 2}\n"
+    )
+    outcome = invoke("x.h5ad", "--config", "guides.yaml", "--dry-run")
+    assert outcome.exit_code == 0, outcome.output
+    classes = cells.obs["state"].nunique()
+    assert re.findall(r"phenotype (\w+) \((\d+) classes", outcome.output) == [
+        ("state", str(classes)), ("age", "2"),
+    ]  # fmt: skip
+
+
+def test_a_dry_run_without_a_file_is_refused(files: Path):
+    assert error_code(invoke("x.h5ad", "--dry-run")) == "not_supported"
 
 
 def test_a_fit_by_configuration_writes_the_tables(files: Path):
