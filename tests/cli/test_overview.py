@@ -39,20 +39,36 @@ def test_with_an_empty_store_a_first_run_is_proposed(here: Path, empty_store: Pa
     assert next_commands(result.stdout)[0].startswith("bench run ")
 
 
-def test_with_results_the_report_comes_first(here: Path, empty_store: Path):
+def job_tags(number: int, **tags: str) -> dict[str, str]:
+    return {
+        "kind": "job", "method": "vae[n_latent=8]", "dataset": "a", "status": "done",
+        "score_key": str(number), "fit_key": str(number), "seed": "0", "n_cells": "40",
+        "n_features": "5", "n_types": "3", "threads": "1", "timeout": "60", "memory": "1",
+    } | tags  # fmt: skip
+
+
+@pytest.fixture
+def add_jobs(here: Path, empty_store: Path):
+    """Write jobs into the store of the folder: their tags, and the ARI of those that have one."""
     from mlflow import MlflowClient
 
     (here / "results").mkdir()
     shutil.copy(empty_store, here / "results" / "mlflow.db")
     client = MlflowClient(tracking_uri=f"sqlite:///{here}/results/mlflow.db")
     experiment = client.create_experiment("bench", (here / "results" / "artifacts").as_uri())
-    for number, status in enumerate(("done", "done", "failed")):
-        tags = {"kind": "job", "method": "vae[n_latent=8]", "dataset": "a", "status": status,
-                "score_key": str(number), "fit_key": str(number), "seed": "0",
-                "n_cells": "40", "n_features": "5", "n_types": "3", "threads": "1",
-                "timeout": "60", "memory": "1"}  # fmt: skip
-        run = client.create_run(experiment, tags=tags)
-        client.set_terminated(run.info.run_id, "FINISHED")
+
+    def add(*jobs: tuple[dict[str, str], float | None]) -> None:
+        for number, (tags, ari) in enumerate(jobs):
+            run = client.create_run(experiment, tags=job_tags(number, **tags)).info.run_id
+            if ari is not None:
+                client.log_metric(run, "kmeans/ari", ari)
+            client.set_terminated(run, "FINISHED")
+
+    return add
+
+
+def test_with_results_the_report_comes_first(here: Path, add_jobs):
+    add_jobs(({}, None), ({"seed": "1"}, None), ({"seed": "2", "status": "failed"}, None))
     before = sorted(path.name for path in (here / "results").iterdir())
     result = bench()
     assert "2 done" in result.stdout
@@ -64,6 +80,31 @@ def test_with_results_the_report_comes_first(here: Path, empty_store: Path):
     assert sorted(path.name for path in (here / "results").iterdir()) == before
     (here / "results" / "report.html").touch()
     assert "bench report" not in next_commands(bench().stdout)
+
+
+def searched(output: str) -> list[str]:
+    """Return the methods of the searches among the next commands."""
+    commands = [command.split() for command in next_commands(output)]
+    return [words[words.index("-m") + 1] for words in commands if words[1] == "search"]
+
+
+def test_a_search_is_proposed_of_the_best_method_with_something_to_search(here: Path, add_jobs):
+    add_jobs(
+        ({"method": "truth", "method_name": "truth", "family": "control"}, 1.0),
+        ({"method": "ae", "method_name": "ae"}, 0.2),
+        ({"method": "nmf", "method_name": "nmf"}, 0.5),
+        ({"method": "unknown", "method_name": "unknown"}, 0.9),  # a plugin that is not here
+    )
+    (here / "results" / "report.html").touch()
+    assert searched(bench().stdout) == ["nmf"]
+
+
+def test_no_search_is_proposed_where_no_method_has_a_score(here: Path, add_jobs):
+    add_jobs(({"method": "ae", "method_name": "ae"}, None))
+    (here / "results" / "report.html").touch()
+    commands = next_commands(bench().stdout)
+    assert len(commands) == 2
+    assert searched(bench().stdout) == []
 
 
 def test_doctor_ends_with_what_is_missing(monkeypatch: pytest.MonkeyPatch):
