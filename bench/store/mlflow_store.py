@@ -143,15 +143,8 @@ class Tracker(ResultStore):
 
     def find(self, score_key: str) -> StoredJob | None:
         """Return the finished job with a score key, if there is one, as MLflow has it now."""
-        runs = self._finished_runs(score_key)
+        runs = _finished(self._runs(score_key))
         return stored_job(table_row(runs[-1])) if runs else None
-
-    def _finished_runs(self, score_key: str) -> list[StoredRun]:
-        """Return the finished runs of a job, oldest first, that no later one replaces."""
-        return [
-            run for run in self._runs(score_key)
-            if not run.unfinished and "superseded_by" not in run.tags
-        ]  # fmt: skip
 
     def _runs(self, score_key: str) -> list[StoredRun]:
         """Return the runs of a job, oldest first, without deleted ones."""
@@ -270,8 +263,9 @@ class Tracker(ResultStore):
             if not (folder / "artifacts").is_dir():
                 raise InvalidResult(f"{folder}: has no folder artifacts", code="damaged_result")
             key = result.job.score_key
-            self._delete_unfinished(key)
-            before = self._finished_runs(key)
+            runs = self._runs(key)  # once: the database has no index of the values of tags
+            self._delete_unfinished(runs)
+            before = _finished(runs)
             if before and before[-1].tags.get("status") == "done":
                 self._replace(before[:-1], before[-1].run_id)
                 shutil.rmtree(folder)
@@ -281,7 +275,7 @@ class Tracker(ResultStore):
             except MlflowException as error:
                 if error.error_code != "INVALID_PARAMETER_VALUE":
                     raise
-                self._delete_unfinished(key)
+                self._delete_unfinished(self._runs(key))
                 raise InvalidResult(
                     " ".join(str(error).split())[:500], code="refused_by_mlflow"
                 ) from None
@@ -301,9 +295,9 @@ class Tracker(ResultStore):
         if not self._settings.tracking_uri:
             self.index.add_written(run_id)
 
-    def _delete_unfinished(self, score_key: str) -> None:
-        """Delete runs of a job that a killed driver has not finished writing."""
-        for run in self._runs(score_key):
+    def _delete_unfinished(self, runs: list[StoredRun]) -> None:
+        """Delete those of the runs that a killed driver has not finished writing."""
+        for run in runs:
             if run.unfinished:
                 self._client.delete_run(run.run_id)
 
@@ -374,6 +368,11 @@ class Tracker(ResultStore):
                 metrics=metric_entities(scores.metrics),
                 tags=[RunTag(name, text) for name, text in truncate_tags(texts).items()],
             )
+
+
+def _finished(runs: list[StoredRun]) -> list[StoredRun]:
+    """Return the finished ones of the runs of a job that no later one replaces."""
+    return [run for run in runs if not run.unfinished and "superseded_by" not in run.tags]
 
 
 def _make_folder(folder: Path) -> Path:
