@@ -4,6 +4,7 @@
 # make faults  try every fault and write docs/reliability.md
 .PHONY: setup run test test-all docs faults check gate-rates results-overview results-rna results-atac \
   results-scsmd results-scimta results-ablation results-tuning results-sakura results-multiome \
+  results-fidelity \
   lint constraints clean
 
 # Each fit is a process of its own; without bytecode every one of them would compile the sources anew.
@@ -154,6 +155,11 @@ results-ablation: setup
 	$(REPORT) -m '$(ABLATION_RNA),$(ABLATION_DEPTH),$(ABLATION_LSI),$(ABLATION_SCALE)' \
 	  -d baron_mouse,pbmc3k,$(ATAC) --seeds 3 --no-umap --no-static --out $(TABLES)/reports/ablation
 	$(call summary,ablation)
+
+# The originals' figures beside the faithful presets and the defaults.
+results-fidelity: setup
+	@echo "faithful presets and defaults of six systems and the baselines: about 2 hours"
+	$(VENV)/bin/python benchmarks/fidelity.py --out docs/fidelity.md
 
 # Default against tuned, under each protocol; fits are shared. About 40 minutes on two free cores.
 TUNED := search -m pca,lsi,nmf,lsnmf,ae -d cellbench_5cl,leukemia --trials 20 --seeds 5 \
