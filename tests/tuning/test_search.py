@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -104,6 +105,18 @@ def test_gain_of_a_search(finished):
     assert set(rows["method"]) == {"tunable", "tunable·tuned"}
     assert set(rows["protocol"]) == {"holdout"}
     assert set(rows["seed"]) == {0, 1}
+
+
+def test_the_best_so_far_counts_the_trial_just_ended(flags):
+    shown = StringIO()
+    console = Console(file=shown, width=200)
+    search("tunable", "blobs", console=console, trials=4, report=False, **flags())
+    ended = [line for line in shown.getvalue().splitlines() if "best so far" in line]
+    pairs = [tuple(map(float, re.findall(r"-?\d\.\d{3}", line))) for line in ended]
+    values = [value for value, _ in pairs]
+    assert len(values) == 4
+    assert values[0] < max(values)  # a trial was better than those before it
+    assert [best for _, best in pairs] == [max(values[: i + 1]) for i in range(4)]
 
 
 def run_file(file: Path, flags: dict[str, Any], methods: str = "tunable", **more: Any) -> Any:
