@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import typer
 
 from bench.addresses import public_address
 from bench.registry import methods
+from bench.scoring.score_names import MAIN_SCORE
 from bench.settings import load_settings
 from bench.store.result_store import ResultStore
 
@@ -73,19 +75,22 @@ def _next_commands(
 
 
 def _best_method(store: ResultStore, settings: Settings) -> str:
-    """Return the best method of the leaderboard that has something to search, or an empty text."""
-    from bench.reports.tables.eligible import CONTROL
-    from bench.reports.tables.labels import MAIN_METRIC, label
-    from bench.reports.tables.leaderboard import leaderboard, tidy
-    from bench.store.results_table import results_frame
+    """Return the best method that has something to search, or an empty text.
 
-    table = tidy(results_frame(store))
+    Methods are ranked by how far they are, in the mean over datasets, from the best of each.
+    """
+    scores = store.mean_scores(MAIN_SCORE)
+    best: dict[str, float] = {}
+    for _, dataset, score in scores:
+        best[dataset] = max(score, best.get(dataset, score))
+    behind: dict[str, list[float]] = {}
+    for method, dataset, score in scores:
+        behind.setdefault(method, []).append(best[dataset] - score)
     known = methods(settings.plugins).entries
-    names = table.groupby("method")["method_name"].first()
-    for row in leaderboard(table, ties=False).to_dict("records"):
-        entry = known.get(names[row["method"]])
-        if row["family"] == CONTROL or row[label(MAIN_METRIC)] != row[label(MAIN_METRIC)]:
+    for method in sorted(behind, key=lambda name: fmean(behind[name])):
+        entry = known.get(method.partition("[")[0])
+        if entry is None or entry.cls is None or entry.cls.family == "control":
             continue
-        if entry is not None and entry.cls is not None and entry.cls.Params.search_space():
+        if entry.cls.Params.search_space():
             return entry.name
     return ""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Container
 
+MAIN_SCORE = "kmeans/ari"
+"""Score by which methods are compared first."""
 BATCH_TYPES_V = "batch/types_v"
 """Fact of scores: Cramér's V of batch and type."""
 _KEY_CHARACTERS = 150

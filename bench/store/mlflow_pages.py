@@ -10,6 +10,8 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from bench.scoring.score_names import MAIN_SCORE
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -19,8 +21,6 @@ SCORES_FILE = "scores.json"
 """Artifact of a job with its scores as a table."""
 VIEW_TAG = "mlflow.sharedViewState."
 """Start of the name of a view's tag; the name of the view follows."""
-MAIN_SCORE = "kmeans/ari"
-"""The page that compares runs begins with the score that is written first."""
 JOBS_VIEW = "jobs"
 _TRAINING = "workflowType=machine_learning"
 """Without it MLflow 3.17 shows what it has for traces of language models."""

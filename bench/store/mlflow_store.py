@@ -24,13 +24,13 @@ from mlflow.exceptions import MlflowException
 from bench.addresses import mask_secrets
 from bench.errors import StoreError
 from bench.plan.job import FAILURES
-from bench.scoring.score_names import key_part
+from bench.scoring.score_names import MAIN_SCORE, key_part
 
 from .database import open_or_make
 from .disk_errors import disk_error
 from .mlflow_client import StoreClient, open_server, store_errors
 from .mlflow_entities import dataset_input, metric_entities, stored_values
-from .mlflow_pages import MAIN_SCORE, SCORES_FILE, score_rows, table_tag, table_text, view_tags
+from .mlflow_pages import SCORES_FILE, score_rows, table_tag, table_text, view_tags
 from .relocate import renew_addresses
 from .result import InvalidResult, Result
 from .result_store import ResultStore, StoredJob, stored_job, stored_run
@@ -312,6 +312,7 @@ class Tracker(ResultStore):
         run_id = str(run.info.run_id)
         now = int(result.ended * 1000)
         values = result.metrics | result.measures
+        # MLflow's page that compares runs begins with the score that is written first.
         first = {MAIN_SCORE: values[MAIN_SCORE]} if MAIN_SCORE in values else {}
         metrics = metric_entities(first | values, now)
         taken: set[str] = set()

@@ -125,6 +125,14 @@ class ResultStore:
         """Return the number of finished jobs by status."""
         return dict(self._select("status, count(*)", "kind = 'job' GROUP BY status"))
 
+    def mean_scores(self, score: str) -> list[tuple[str, str, float]]:
+        """Return method, dataset and mean of a score over the finished jobs that have it."""
+        value = f"json_extract(content, '$.\"{score}\"')"
+        return self._select(
+            f"method, dataset, avg({value})",
+            f"kind = 'job' AND status = 'done' AND {value} NOTNULL GROUP BY method, dataset",
+        )
+
     def fits(self, fit_keys: Iterable[str]) -> dict[str, Path]:
         """Return the artifact folders on this machine of those of some fits that are finished.
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from bench.scoring.aggregates import AGGREGATES, CORRECTION, PREFIX
 from bench.scoring.metrics import built_in_metrics, metrics, stamp_direction
+from bench.scoring.score_names import MAIN_SCORE
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from bench.scoring.metrics import Metric
 
-MAIN_METRIC = "kmeans/ari"
+MAIN_METRIC = MAIN_SCORE
 STAMPS = "stamps"
 """Column with the versions of a job's metrics, as JSON."""
 HARNESS_PARTS = ("kmeans", "leiden", "embedding", "paired", "predicted", PREFIX)
