@@ -149,7 +149,6 @@ def _view_table(view: _View, metric: str, keys: list[str]) -> PageTable:
     ran = set(view.rows.loc[~view.rows["status"].isin(NOT_RUN), "method"])
     board = leaderboard(view.rows, metric, ties=False)
     board = board[board["method"].isin(ran)].reset_index(drop=True)
-    control = board["family"] == CONTROL
     columns = _leading(board, metric, view)
     columns += _scores(board, view, keys)
     by_dataset = _by_dataset(board, view, metric) if len(view.datasets) > 1 else []
@@ -159,18 +158,22 @@ def _view_table(view: _View, metric: str, keys: list[str]) -> PageTable:
         columns += part
     tip = "what the fits got beyond the counts"
     columns.append((Column("uses", number=False, tip=tip), list(map(text_cell, board["uses"]))))
-    if any(board["note"][~control]):
-        columns.append((Column("note", number=False), list(map(text_cell, board["note"]))))
     columns.sort(key=lambda pair: pair[0].extra)
     answers = [
         Sentence(advice.text, f"Told {told_words(told)}" if told else "")
         for told, advice in view.advice.items()
     ]
-    page_table = PageTable([column for column, _ in columns], answers=answers)
+    page_table = PageTable([column for column, _ in columns], answers=answers, notes=_notes(board))
     headings = _headings(board, view)
     for row, heading in sorted(enumerate(headings), key=lambda pair: _LAST.get(pair[1], 0)):
         page_table.add([cells[row] for _, cells in columns], heading)
     return page_table
+
+
+def _notes(board: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the notes on methods, each with its methods; those on controls are left out."""
+    rows = board[(board["note"] != "") & (board["family"] != CONTROL)]
+    return {str(note): list(part["method"]) for note, part in rows.groupby("note", sort=False)}
 
 
 def _scores(board: pd.DataFrame, view: _View, keys: list[str]) -> list[TableColumn]:

@@ -54,6 +54,8 @@ class PageTable:
     """Further rows by heading, such as those of the controls."""
     answers: list[Sentence] = field(default_factory=list)
     """What the table shows."""
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    """Notes below the table → the methods that they are on."""
 
     def add(self, cells: list[Cell], heading: str = "") -> None:
         """Add a row to the block of a heading."""
