@@ -12,7 +12,7 @@ from bench.settings import Settings, load_settings
 from .options import StoredDatasets, StoredMethods, Umap, flag, option, verb
 
 
-@verb("results", "tracking_uri", "experiment")
+@verb("results", "tracking_uri", "experiment", "plugins")
 def report_command(
     out: Annotated[
         Path | None, option("FOLDER", "folder to write", show_default="results/reports/all")

@@ -127,7 +127,7 @@ def _print_studies(outcome: SearchOutcome) -> None:
         for name, (old, new) in study["changed"].items():
             typer.echo(f"  {name}: {old} → {new}")
     for path in outcome.best:
-        typer.echo(f"best parameters: bench run --params {path}")
+        typer.echo(f"best parameters: {path}; used by 'bench run -m … -d … --params {path}'")
     if outcome.run.report is not None:
         typer.echo(f"report: {outcome.run.report}")
 

@@ -111,10 +111,13 @@ def method_cards(table: pd.DataFrame, plugins: tuple[str, ...] = ()) -> list[Fac
     return cards
 
 
+_UNKNOWN = "A method of a file that was not named; bench report --plugin FILE tells more of it."
+
+
 def _unregistered(rows: pd.DataFrame) -> str:
     """Return what a method is that the registry does not hold."""
     precomputed = (rows["family"] == PRECOMPUTED).any()
-    return Precomputed.summary if precomputed else "A method that is not installed here."
+    return Precomputed.summary if precomputed else _UNKNOWN
 
 
 def changed_parameters(rows: pd.DataFrame, cls: type[Method] | None) -> str:
