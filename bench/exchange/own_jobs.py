@@ -12,6 +12,7 @@ from bench.plan.build import load_datasets
 from bench.plan.device import resolve_device
 from bench.plan.grid import exclusion_reason, make_job
 from bench.plan.methods import ConfiguredMethod
+from bench.plan.precomputed import PREFIX
 from bench.registry import methods
 from bench.selectors import split_selectors
 from bench.store.run_tags import DIGESTS
@@ -56,6 +57,8 @@ class OwnJobs:
         """
         stored = self._source.result(row).job
         entries = methods(self._settings.plugins)
+        if stored.method_name.startswith(PREFIX):
+            raise UsageError("computed elsewhere: there is no fit to repeat.", code="precomputed")
         if stored.method_name not in entries.entries:
             raise UsageError(
                 f"no method '{stored.method_name}' here; if you trust its file, pass it with "

@@ -9,13 +9,16 @@ from collections.abc import Callable
 from contextlib import closing
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from _command import bench, bench_json, error_code
 from _exchange import contents, make_result
 
+from bench.errors import UsageError
 from bench.exchange.audit import draw_rows
+from bench.exchange.own_jobs import OwnJobs
 from bench.settings import load_settings
 from bench.store.result_store import ResultStore
 
@@ -136,6 +139,14 @@ def test_the_record_chooses_no_code_and_no_file(
     reasons = {one["reason"] for one in found["findings"]}
     assert any("no dataset" in reason for reason in reasons)
     assert not any("planted code ran" in reason for reason in reasons)
+
+
+def test_an_embedding_computed_elsewhere_is_not_fitted(cache: Path):
+    record: Any = SimpleNamespace(job=SimpleNamespace(method_name="obsm:X_mine"))
+    source: Any = SimpleNamespace(result=lambda row: record)
+    with pytest.raises(UsageError) as error:
+        OwnJobs(source, load_settings({"cache_dir": cache})).fit_job({})
+    assert error.value.code == "precomputed"
 
 
 def test_results_of_an_address_are_audited(
