@@ -55,7 +55,7 @@ class PageTable:
     answers: list[Sentence] = field(default_factory=list)
     """What the table shows."""
     notes: dict[str, list[str]] = field(default_factory=dict)
-    """Notes below the table → the methods that they are on."""
+    """Notes below the table → the methods, or on the page of a method the data, they are on."""
 
     def add(self, cells: list[Cell], heading: str = "") -> None:
         """Add a row to the block of a heading."""

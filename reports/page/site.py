@@ -128,7 +128,9 @@ def _write_method(
         for group in umaps.groups
     ]
     groups = [group for group in groups if group.pictures]
-    own = replace(source, title=f"{method} on {rows['dataset'].nunique()} datasets")
+    names = rows["dataset"].unique()
+    where = f"{len(names)} datasets" if len(names) > 1 else str(names[0])
+    own = replace(source, title=f"{method} on {where}")
     places, table = _method_table(found, method)
     values = common | part_values(rows, labelled, own, replace(umaps, groups=groups))
     overview = SelectableTable([("data", ["each dataset"])], {"0": table})
@@ -179,9 +181,12 @@ def _method_table(found: Findings, method: str) -> tuple[list[Sentence], PageTab
     places: list[Sentence] = []
     rows: list[dict[str, Cell]] = []
     columns: dict[str, Column] = {}
+    notes: dict[str, list[str]] = {}
     overview = found.overview or SelectableTable([("data", [])], {})
     datasets = set(found.whole["dataset"])
     for name, table in zip(overview.selectors[0][1], overview.tables.values(), strict=True):
+        for text in (text for text, methods in table.notes.items() if method in methods):
+            notes.setdefault(text, []).append(name)
         heads = [column.text for column in table.columns]
         for heading, own in table.blocks.items():
             for cells in own:
@@ -195,7 +200,8 @@ def _method_table(found: Findings, method: str) -> tuple[list[Sentence], PageTab
                     rows.append(row | {"dataset": replace(text_cell(name), link=link)})
                     columns |= {c.text: c for c in table.columns if c.text != "method"}
     columns = {"dataset": Column("dataset", number=False)} | columns
-    table = PageTable(sorted(columns.values(), key=lambda column: column.extra))
+    ordered = sorted(columns.values(), key=lambda column: column.extra)
+    table = PageTable(ordered, notes=notes)
     for row in rows:
         table.add([row.get(column.text, Cell("–")) for column in table.columns])
     return places, table

@@ -67,6 +67,13 @@ def test_a_method_page_has_its_row_of_each_dataset(site):
     assert "../datasets/sim_rna.html" in table
 
 
+def test_a_method_page_has_its_notes(site):
+    page = (site / "methods" / "scsmd__k_given_.html").read_text()
+    notes = re.findall(r'<p class="small"><strong>(.*?)</strong>: not ranked', page)
+    assert notes == ["all 2 datasets, pbmc68k, sim_rna"]
+    assert not re.findall(r"</strong>: not ranked", (site / "methods" / "pca.html").read_text())
+
+
 def test_without_labels_there_is_a_site_too(make_job, tmp_path):
     rows = [make_job("pca", labels_digest="none"), make_job("vae", labels_digest="none")]
     index = write_site(pd.DataFrame(rows), tmp_path, ReportSource("t", "bench run", {}))
