@@ -45,7 +45,10 @@ def main(
     """
     mark_this_process(mark)
     os.setsid()
-    _redirect_output(task.log)
+    try:
+        _redirect_output(task.log)
+    except FileNotFoundError:  # the driver was killed and its folder removed: nobody listens
+        sys.exit(1)
     _close_inherited_files(connection)
     pipe, at_work = DriverPipe(connection), False
     try:

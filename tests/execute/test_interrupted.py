@@ -205,3 +205,16 @@ def test_a_result_that_another_driver_committed_first_is_no_error(bench_run, mon
     assert outcome.exit_code == 0
     assert outcome.counts == {"done": 1}
     assert "done by another process" in outcome.text
+
+
+def test_a_fit_that_starts_after_its_folder_was_removed_ends_without_a_traceback(tmp_path: Path):
+    """Its driver was killed meanwhile, and another one has cleared the folder."""
+    code = (
+        "import sys; from pathlib import Path; from types import SimpleNamespace\n"
+        "from bench.execute.child_process import main\n"
+        "main('module', 'function', SimpleNamespace(log=Path(sys.argv[1])), None, 1)"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "removed" / "log.txt")]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1
+    assert ended.stderr == ""
