@@ -246,4 +246,6 @@ def _entry(cls: Any, origin: str) -> RegistryEntry[Any]:
     if missing:
         how = getattr(cls, "install", "") or "pip install " + " ".join(missing)
         reason = f"{', '.join(missing)} not installed: {how}"
+    elif hasattr(cls, "lacks"):
+        reason = cls.lacks()
     return RegistryEntry(cls.name, origin, cls, reason)

@@ -16,6 +16,7 @@ import platformdirs
 import typer
 
 from bench.contract import ATAC, RNA
+from bench.contract.container import ENGINES, find_image
 from bench.contract.external import FORMATS, installed_packages
 from bench.errors import DataError, UsageError
 
@@ -42,6 +43,7 @@ class {class_name}(External):
     command = {command}
     python = "{python}"
     environment = {environment}
+    image = "{image}"
     counts_format = "{counts}"
     lock = "{lock}"
     files = {files}
@@ -59,6 +61,9 @@ class Environment:
 
     python: str = "python3"
     folders: tuple[str, ...] = ()
+    image: str = ""
+    """Name of the image of a container."""
+    image_id: str = ""
 
 
 def add_method_command(
@@ -72,6 +77,9 @@ def add_method_command(
         str | None,
         option("PACKAGES", "environment that uv makes, as 'desc==2.1 python==3.8'"),
     ] = None,
+    container: Annotated[
+        str | None, option("IMAGE", "image of docker or podman that this machine has")
+    ] = None,
     counts: Annotated[
         str, option("FORMAT", "format of the counts that it reads", choices=FORMATS)
     ] = "h5ad",
@@ -84,7 +92,8 @@ def add_method_command(
     """Write the file of a method that is a program of its own.
 
     The program runs in another Python, in R or as any command, behind the same wall and limits
-    as other fits. docs/external.md says what it finds and what it writes.
+    as other fits, or in a container without network and with the limits of its engine.
+    docs/external.md says what it finds and what it writes.
     """
     check_name("method", name)
     path = folder / f"{name}.py"
@@ -93,8 +102,8 @@ def add_method_command(
     _check_choice("--counts", [counts], FORMATS)
     kinds = _names("--modality", modality, tuple(_MODALITIES))
     inputs = _names("--needs", needs, _INPUTS)
-    words, scripts = _command(run, folder)
-    environment = _environment(name, python, conda, uv)
+    words, scripts = _command(run, folder, in_image=container is not None)
+    environment = _environment(name, python, conda, uv, container)
     _check_not_imported(name, environment.folders)
     lock = _write_lock(folder, name, environment)
     text = _FILE.format(
@@ -102,7 +111,7 @@ def add_method_command(
         imports="".join(f"{kind.upper()}, " for kind in kinds),
         modalities=", ".join(kind.upper() for kind in kinds), program=[*scripts, words[0]][0],
         command=_tuple(words), python=environment.python,
-        environment=_tuple(environment.folders), counts=counts,
+        environment=_tuple(environment.folders), image=environment.image, counts=counts,
         lock=lock, files=_tuple(filter(None, [lock, *scripts])),
     )  # fmt: skip
     if inputs:
@@ -112,13 +121,19 @@ def add_method_command(
 
 
 def _write_lock(folder: Path, name: str, environment: Environment) -> str:
-    """Write the packages of the environment to a file; returns its name, empty without any."""
-    packages = installed_packages(environment.folders)
-    if not packages:
+    """Write the packages of the environment, or the image's id, to a file; returns its name.
+
+    The name is empty if there are no packages.
+    """
+    lines = [environment.image_id] if environment.image else None
+    if lines is None:
+        lines = installed_packages(environment.folders)
+    if not lines:
         return ""
     path = folder / f"{name}.lock"
-    _write(path, "\n".join(packages) + "\n")
-    typer.echo(f"{path}: {len(packages)} packages of its environment")
+    _write(path, "\n".join(lines) + "\n")
+    what = "the id of its image" if environment.image else f"{len(lines)} packages"
+    typer.echo(f"{path}: {what}")
     return path.name
 
 
@@ -165,11 +180,15 @@ def _check_choice(flag: str, names: list[str], known: tuple[str, ...]) -> None:
             raise UsageError(f"{flag} {name}: expected {', '.join(known)}.", code="invalid_value")
 
 
-def _command(run: str, folder: Path) -> tuple[list[str], list[str]]:
-    """Return the words of a command, and the scripts among them relative to the folder."""
+def _command(run: str, folder: Path, *, in_image: bool) -> tuple[list[str], list[str]]:
+    """Return the words of a command, and the scripts among them relative to the folder.
+
+    ``in_image``: absolute paths are those of an image.
+    """
+    known = {word for word in shlex.split(run) if in_image and word.startswith("/")}
     words, scripts = [], []
     for word in shlex.split(run):
-        if not (folder / word).is_file():
+        if word in known or not (folder / word).is_file():
             words.append(word)
             continue
         inside = os.path.relpath((folder / word).resolve(), folder.resolve())
@@ -181,7 +200,10 @@ def _command(run: str, folder: Path) -> tuple[list[str], list[str]]:
             )
         scripts.append(inside)
         words.append("{folder}/" + inside)
-    missing = [word for word in words if word.endswith((".py", ".R", ".sh")) and "{" not in word]
+    missing = [
+        word for word in words
+        if word.endswith((".py", ".R", ".sh")) and "{" not in word and word not in known
+    ]  # fmt: skip
     if missing or not words:
         raise UsageError(
             f"--run: no file {missing[0] if missing else run!r} in {folder.resolve()}.",
@@ -198,13 +220,17 @@ def _command(run: str, folder: Path) -> tuple[list[str], list[str]]:
     return words, scripts
 
 
-def _environment(name: str, python: Path | None, conda: str | None, uv: str | None) -> Environment:
+def _environment(
+    name: str, python: Path | None, conda: str | None, uv: str | None, container: str | None
+) -> Environment:
     """Return the environment that the options name; raises ``UsageError``."""
-    if sum(one is not None for one in (python, conda, uv)) > 1:
+    if sum(one is not None for one in (python, conda, uv, container)) > 1:
         raise UsageError(
-            "--python, --conda and --uv name one environment; give one of them.",
+            "--python, --conda, --uv and --container name one environment; give one of them.",
             code="contradicting_options",
         )
+    if container is not None:
+        return _find_container(container)
     if conda is not None:
         folder = _find_conda(conda)
         return Environment(str(folder / "bin" / "python"), (str(folder),))
@@ -246,6 +272,18 @@ def _find_conda(name: str) -> Path:
             code="unknown_name",
         )
     return found
+
+
+def _find_container(image: str) -> Environment:
+    engine, image_id, reason = find_image(image)
+    if reason:
+        raise UsageError(
+            f"--container {image}: {reason}; install docker or podman, and pull or build the "
+            "image.",
+            code="missing_image" if any(map(shutil.which, ENGINES)) else "missing_program",
+        )
+    typer.echo(f"{image}: an image of {Path(engine).name}")
+    return Environment(image=image, image_id=image_id)
 
 
 def _make_uv_environment(name: str, packages: str) -> Path:

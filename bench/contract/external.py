@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from .container import OUT, PLACE, ContainerCommand, find_image
 from .method import Context, Fit, Method
 from .recipe import Recipe
 
@@ -19,12 +21,15 @@ if TYPE_CHECKING:
 FORMATS = ("h5ad", "mtx", "npz")
 """Formats of the counts: AnnData; MatrixMarket with ``features.txt`` and ``cells.txt``; SciPy."""
 _LAST_LINES = 3
+_METHOD = "method"
+"""Folder of the class's files in a container."""
 
 
 class External(Method):
     """A command that reads counts and writes an embedding; ``bench add-method`` writes the class.
 
-    The command runs in the limited, walled process of the fit, in an empty folder. It finds
+    The command runs in the limited, walled process of the fit, in an empty folder; with ``image``
+    in a container without network, in a folder that is read-only but for ``{out}``. It finds
 
     * the counts, cells × features, raw unless ``prepared``; ``{counts}`` is the path;
     * ``parameters.json``: ``parameters``, ``seed``, ``threads``, ``device``, ``n_clusters`` and
@@ -49,7 +54,10 @@ class External(Method):
         Interpreter of ``{python}``.
     lock : str
         File that lists the packages of the environment; beside the class's file and named in
-        ``files``. The fit fails if the installed packages differ from the list.
+        ``files``. The fit fails if the installed packages differ from the list. With ``image`` it
+        holds the id of the image, and this image is started.
+    image : str
+        Name of the image of a container; of docker or podman.
     environment : tuple of str
         Folders of the environment, which the fit may read and run. Changes in them do not cause a
         new fit: name a file that lists their packages in ``files``.
@@ -63,6 +71,7 @@ class External(Method):
     command: ClassVar[tuple[str, ...]]
     python: ClassVar[str] = "python3"
     lock: ClassVar[str] = ""
+    image: ClassVar[str] = ""
     counts_format: ClassVar[str] = "h5ad"
     prepared: ClassVar[bool] = False
 
@@ -83,24 +92,24 @@ class External(Method):
         """
         from .external_files import read_clusters, read_embedding, read_imputed, write_counts
 
-        if self.lock and installed_packages(self.environment) != read_lock(
-            self.folder() / self.lock
-        ):
-            raise RuntimeError(
-                f"the packages of its environment are no longer those of {self.lock}; "
-                "run bench add-method again"
-            )
+        self._check_packages()
         folder = context.scratch / "run"
-        out = folder / "out"
+        out = folder / OUT
         out.mkdir(parents=True)
         counts = write_counts(data, folder, self.counts_format, prepared=self.prepared)
         settings = folder / "parameters.json"
         settings.write_text(json.dumps(self._settings(context)))
+        place = PLACE if self.image else folder
         words = {
-            "python": self.python, "counts": counts, "parameters": settings, "out": out,
-            "seed": context.seed, "folder": self.folder(),
+            "python": self.python, "counts": place / counts.name, "out": place / OUT,
+            "parameters": place / settings.name, "seed": context.seed,
+            "folder": place / _METHOD if self.image else self.folder(),
         }  # fmt: skip
-        _run([word.format(**words) for word in self.command], folder, self._variables(), context)
+        command = [word.format(**words) for word in self.command]
+        if self.image:
+            self._run_container(command, folder, context)
+        else:
+            _run(command, folder, self._variables(), context)
         imputed = read_imputed(out, data)
         clusters = read_clusters(out, data.n_obs)
         return Fit(
@@ -113,6 +122,39 @@ class External(Method):
     def folder(cls) -> Path:
         """Return the folder of the file that declares the class."""
         return Path(inspect.getfile(cls)).resolve().parent
+
+    @classmethod
+    def lacks(cls) -> str:
+        """Return what this machine lacks: an engine with the image; empty if nothing."""
+        return find_image(cls._image_id())[2] if cls.image else ""
+
+    @classmethod
+    def _image_id(cls) -> str:
+        return read_lock(cls.folder() / cls.lock)[0] if cls.lock else cls.image
+
+    def _check_packages(self) -> None:
+        if not self.lock or self.image:
+            return
+        if installed_packages(self.environment) != read_lock(self.folder() / self.lock):
+            raise RuntimeError(
+                f"the packages of its environment are no longer those of {self.lock}; "
+                "run bench add-method again"
+            )
+
+    def _run_container(self, words: list[str], folder: Path, context: Context) -> None:
+        for name in self.files:
+            target = folder / _METHOD / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(self.folder() / name, target)
+        last: list[str] = []
+
+        def on_line(line: str) -> None:
+            _pass_on(line, last, context)
+
+        assert context.run_container is not None
+        command = ContainerCommand(self._image_id(), tuple(words), folder)
+        if code := context.run_container(command, on_line):
+            raise RuntimeError(f"{words[0]} ended with exit code {code}: {' | '.join(last)}")
 
     def _settings(self, context: Context) -> dict[str, Any]:
         batch = context.knowledge.batch
@@ -165,14 +207,19 @@ def _run(words: list[str], folder: Path, variables: dict[str, str], context: Con
     last: list[str] = []
     try:
         for line in process.stdout:
-            if not _is_loss(line, context):
-                context.log(line.rstrip())
-                last = [*last, line.strip()][-_LAST_LINES:]
+            _pass_on(line, last, context)
     except BaseException:
         process.kill()
         raise
     if code := process.wait():
         raise RuntimeError(f"{words[0]} ended with exit code {code}: {' | '.join(last)}")
+
+
+def _pass_on(line: str, last: list[str], context: Context) -> None:
+    """Report a line's loss, or log it and keep it among the last lines."""
+    if not _is_loss(line, context):
+        context.log(line.rstrip())
+        last[:] = [*last, line.strip()][-_LAST_LINES:]
 
 
 def _is_loss(line: str, context: Context) -> bool:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     from anndata import AnnData
 
+    from .container import ContainerRunner
+
 
 OPTIONAL_INPUTS = frozenset({"n_clusters", "batch", "labels", "markers", "proteins", "graph"})
 """What a method may declare in ``needs()`` and ``may_use()`` beyond the counts."""
@@ -107,6 +109,8 @@ class Context:
         A folder that outlives an interrupted fit. A method that ``resumes`` continues from the
         state that it stored there, with the result of an uninterrupted fit. ``None``: nothing is
         stored.
+    run_container
+        Runs a command in a container, for :class:`~bench.contract.External`.
     """
 
     seed: int
@@ -118,6 +122,7 @@ class Context:
     log: Callable[[str], None]
     scratch: Path
     checkpoints: Path | None = None
+    run_container: ContainerRunner | None = None
 
 
 @dataclass
@@ -220,6 +225,9 @@ class Method(ABC):
     ``predict_inputs(data: AnnData) -> dict[str, pd.DataFrame]``
         Predicted optional inputs of cells, scored on held-out cells: ``labels`` (the probability
         of each type) and ``proteins`` (a column a protein, in any unit).
+    ``lacks() -> str``
+        Class method: what this machine lacks for it besides ``requires``; empty if nothing. With
+        a text the method is unavailable.
     ``export(name: str, fit: Fit, cells: pd.Index) -> dict[str, pd.DataFrame]``
         Files of the original program by name, written by ``bench fit``.
     """

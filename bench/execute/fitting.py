@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from bench.contract import Context, Fit, Knowledge, keep_known_genes
 from bench.contract.method import declared_inputs
 from bench.errors import Diverged
 
+from .container_requests import run_container
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from mudata import MuData
 
     from bench.contract import Method
+    from bench.contract.container import ContainerRunner
     from bench.contract.method import Reporter
 
 
@@ -68,6 +72,8 @@ class FitConditions:
     scratch_parent: Path | None = None
     """Folder in which the fit's scratch folder is created; ``None``: the system's."""
     checkpoints: Path | None = None
+    run_container: ContainerRunner | None = None
+    """How to run a container; ``None``: from this process."""
 
 
 def fit_method(
@@ -95,6 +101,8 @@ def fit_method(
             log=conditions.log,
             scratch=Path(scratch),
             checkpoints=conditions.checkpoints,
+            run_container=conditions.run_container
+            or partial(run_container, threads=conditions.threads),
         )
         result = method.fit(data, context)
     result = check_result(result, data.obs_names, method.name)

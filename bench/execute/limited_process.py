@@ -19,6 +19,7 @@ import psutil
 
 from .channel import read_messages
 from .child_process import main
+from .container_requests import REQUEST, ContainerHost
 from .log_file import BYTES_WHILE_WRITTEN, shorten_log
 from .memory_events import count_oom_kills
 from .process_tree import ProcessTree, new_mark
@@ -68,8 +69,9 @@ class ProcessOutcome:
     """Return value of the function, if done."""
     seconds: float = 0.0
     """Wall time from start to end of the process."""
-    peak_memory_mb: float = 0.0
-    """Highest resident memory of the process tree above its start, in MiB."""
+    peak_memory_mb: float | None = 0.0
+    """Highest resident memory of the process tree above its start, in MiB; of a container its
+    own, ``None`` if unknown."""
 
 
 def run_limited(
@@ -91,20 +93,24 @@ def run_limited(
         reason = f"its process could not be started: {type(error).__name__}: {error}"
         return ProcessOutcome("interrupted", reason, seconds=time.monotonic() - started)
     monitor = _ProcessMonitor(ProcessTree(process.pid or 0, mark), limits, started)
+    containers = _container_host(task, limits)
     answer: tuple[str, Any] | None = None
     outcome: ProcessOutcome | None = None
     try:
         while outcome is None:
             ready = wait([ours, process.sentinel], timeout=_POLL_SECONDS)
-            answer = _handle_messages(ours, monitor, on_progress)
+            answer = _handle_messages(ours, monitor, containers, on_progress)
             if answer is not None or process.sentinel in ready:
                 break
             outcome = monitor.check(cancelled)
+            if outcome is None and (failure := containers.check()):
+                outcome = ProcessOutcome(*failure)
             shorten_log(task.log, BYTES_WHILE_WRITTEN)
         # A child that has answered gets a moment to leave by itself.
         process.join(5 if outcome is None else 0)
     finally:
         monitor.tree.kill()
+        containers.close()
         process.join(10)
         exitcode = process.exitcode
         with contextlib.suppress(ValueError):
@@ -118,7 +124,17 @@ def run_limited(
             lost=not server_is_running(server),
         )  # fmt: skip
     monitor.add_costs(outcome)
+    containers.add_costs(outcome.value)
+    if "container_bytes" in outcome.value:
+        peak = outcome.value.pop("container_bytes")
+        outcome.peak_memory_mb = None if peak is None else peak / 2**20
     return outcome
+
+
+def _container_host(task: Task | ReadingTask, limits: Limits) -> ContainerHost:
+    """Return what runs the containers of the process: only in folders that it may write."""
+    folders = () if task.wall is None else task.wall.writable
+    return ContainerHost(folders, task.threads, limits.memory_gib)
 
 
 def _start(function: str, task: Task | ReadingTask, mark: int) -> tuple[Any, Connection, int]:
@@ -135,7 +151,10 @@ def _start(function: str, task: Task | ReadingTask, mark: int) -> tuple[Any, Con
 
 
 def _handle_messages(
-    connection: Connection, monitor: _ProcessMonitor, on_progress: ProgressHandler
+    connection: Connection,
+    monitor: _ProcessMonitor,
+    containers: ContainerHost,
+    on_progress: ProgressHandler,
 ) -> tuple[str, Any] | None:
     """Handle the messages of a process; returns its final message, if it has arrived."""
     answer = None
@@ -144,6 +163,8 @@ def _handle_messages(
             monitor.begin(value)
         elif kind in _FIT_MARKS:
             monitor.mark(kind)
+        elif kind == REQUEST:
+            containers.start(value)
         elif kind in _ANSWERS:
             answer = (kind, value)
         elif stop_reason := on_progress(value):

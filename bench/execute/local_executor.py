@@ -288,11 +288,13 @@ def _fit_result(job: Job, outcome: ProcessOutcome) -> Result:
     result.facts["cpu"] = cpu_kind()
     value = outcome.value
     result.measures["seconds"] = value.get("seconds", outcome.seconds)
-    result.measures["peak_memory_mb"] = outcome.peak_memory_mb
+    if outcome.peak_memory_mb is not None:
+        result.measures["peak_memory_mb"] = outcome.peak_memory_mb
     if outcome.status != "done":
         return result
     result.stages["fit"] = value["seconds"]
-    result.measures["cpu_seconds"] = value["cpu_seconds"]
+    if value["cpu_seconds"] is not None:
+        result.measures["cpu_seconds"] = value["cpu_seconds"]
     if value["n_parameters"] is not None:
         result.measures["n_parameters"] = value["n_parameters"]
     result.notes, result.curves = value["notes"], value["curves"]

@@ -9,9 +9,12 @@ _GROUPS = Path("/proc/self/cgroup")
 _ROOT = Path("/sys/fs/cgroup")
 
 
-def count_oom_kills() -> int:
-    """Return the count of this process's control group, else of the machine; 0 if unknown."""
-    for path in [*_group_files(), Path("/proc/vmstat")]:
+def count_oom_kills(*, machine: bool = False) -> int:
+    """Return the count of this process's control group, else of the machine; 0 if unknown.
+
+    ``machine``: the count of the machine, with containers.
+    """
+    for path in [*([] if machine else _group_files()), Path("/proc/vmstat")]:
         try:
             counts = dict(line.split(maxsplit=1) for line in path.read_text().splitlines())
             return int(counts["oom_kill"])

@@ -38,6 +38,7 @@ from bench.scoring.unseen_cells import UnseenCells, predict_unseen_cells, read_p
 from bench.seeds import derive_seed
 
 from .artifacts import RAW, restore_cells, write_fit
+from .container_requests import ask_for_container
 from .curves import Curves, held_out_loss
 from .fitting import FitConditions, OptionalInputs, check_result, fit_method
 from .side_costs import side_costs
@@ -110,6 +111,7 @@ def fit(task: Task, pipe: DriverPipe) -> dict[str, Any]:
     conditions = FitConditions(
         seed=derive_seed(job.seed, "fit"), device=job.device, threads=job.threads,
         log=partial(print, flush=True), scratch_parent=task.artifacts.parent,
+        run_container=partial(ask_for_container, pipe=pipe),
     )  # fmt: skip
     curves = Curves(_progress_sender(pipe, may_stop=bool(job.study.get("prunable"))))
     with side_costs(job.device) as costs:

@@ -11,23 +11,27 @@ from .eligible import NOT_RUN
 
 BATCH_TELLS = 0.8
 """Cramér's V of batch and type above which the batch tells the type."""
+_CONTAINER = "; wall: container"
 
 
 def uses_text(rows: pd.DataFrame) -> str:
     """Return what the fits of one method used, such as ``batch, number of types``.
 
-    A batch that tells the type is marked, with the datasets where it does.
+    A batch that tells the type is marked, with the datasets where it does; so are fits in a
+    container, which the engine walls off, not the kernel.
     """
     ran = rows[~rows["status"].isin(NOT_RUN)]
     if ran.empty:
         return "–"
-    return _text(",".join(ran["uses"]), ", ".join(telling_batches(ran)))
+    text = _text(",".join(ran["uses"]), ", ".join(telling_batches(ran)))
+    return text + _CONTAINER * bool((ran["files"] == "container").any())
 
 
 def job_uses_text(job: Mapping[str, Any]) -> str:
     """Return what one fit used, as :func:`uses_text`."""
     tells = "batch" in job["uses"].split(",") and job["batch_types_v"] > BATCH_TELLS
-    return _text(job["uses"], job["dataset"] if tells else "")
+    text = _text(job["uses"], job["dataset"] if tells else "")
+    return text + _CONTAINER * (job["files"] == "container")
 
 
 def _text(uses: str, telling: str) -> str:

@@ -39,6 +39,7 @@ from .statistics import mean_of_means, ranks_by_dataset, t_interval
 _TEXT = (
     "method", "method_name", "family", "dataset", "modality", "profile", "protocol", "status",
     "reason", "log_tail", "score_key", "uses", "missing", "notes", "artifacts", "n_trials",
+    "files",
 )  # fmt: skip
 _JOB = ("method", "dataset", "profile", "protocol", "seed")
 _COSTS = ["seconds", "cpu_seconds", "peak_memory_mb"]
