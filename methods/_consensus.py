@@ -49,7 +49,7 @@ def fit_consensus(
     n_neighbors = int(params.neighbourhood * params.n_replicates)
     seed = derive_seed(context.seed, "cnmf", "groups")
     found = find_consensus(spectra, rank, n_neighbors, params.density_threshold, seed)
-    arrays = {"programmes": found.programmes, "scale": scale, "features": list(data.var_names)}
+    arrays = {"programmes": found.programmes, "scale": scale}
     names = [f"programme{number}" for number in range(1, rank + 1)]
     return arrays, Fit(
         usages(data.X, arrays),

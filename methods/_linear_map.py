@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._fitted_arrays import ArrayState, check_features
+from ._fitted_arrays import ArrayState
 from ._preparations import LikePCA
 
 if TYPE_CHECKING:
@@ -17,9 +17,9 @@ class LinearMap(ArrayState, LikePCA):
 
     def apply_map(self, data: AnnData, matrix: np.ndarray, offset: np.ndarray) -> np.ndarray:
         """Store A, (features, dimensions), and b, (dimensions,); return z of the cells."""
-        self._arrays = {"matrix": matrix, "offset": offset, "features": list(data.var_names)}
+        self.keep({"matrix": matrix, "offset": offset}, data)
         return self.transform(data)
 
     def transform(self, data: AnnData) -> np.ndarray:
-        check_features(self._arrays["features"], data, self.name)
-        return (data.X @ self._arrays["matrix"] - self._arrays["offset"]).astype("float32")
+        arrays = self.kept(data)
+        return (data.X @ arrays["matrix"] - arrays["offset"]).astype("float32")

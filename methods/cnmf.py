@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from bench.contract import RNA, Context, DatasetInfo, Fit, Method, Parameters, Recipe, Search
+from bench.contract import Context, Fit, Search
 
-from ._fitted_arrays import ArrayState, check_features
-from ._preparations import counts
+from ._fitted_arrays import ArrayState
+from ._preparations import CountFactors
 
 if TYPE_CHECKING:
     import numpy as np
     from anndata import AnnData
 
 
-class ConsensusNMF(ArrayState, Method):
+class ConsensusNMF(ArrayState, CountFactors):
     """Gene programmes that many factorisations agree on (Kotliar et al. 2019).
 
     Counts of variable genes (``seurat_v3``), each of unit variance and not centred, are factorised
@@ -29,11 +29,8 @@ class ConsensusNMF(ArrayState, Method):
     name = "cnmf"
     summary = "consensus of many non-negative matrix factorisations"
     reference = "Kotliar et al. 2019, eLife 8:e43803, doi 10.7554/eLife.43803"
-    modalities = frozenset({RNA})
-    family = "factorization"
-    cost = "heavy"
 
-    class Params(Parameters):
+    class Params(CountFactors.Params):
         """Parameters of replicates and consensus."""
 
         presets: ClassVar = {
@@ -51,26 +48,21 @@ class ConsensusNMF(ArrayState, Method):
         neighbourhood: float = Field(
             0.3, gt=0, le=1, description="near programmes of one, as a share of the replicates"
         )
-        n_top_genes: int = Field(2000, ge=10, description="number of variable genes")
         solver: Literal["cd", "mu"] = Field("cd", description="solver of the replicates")
         max_iter: int = Field(200, ge=1, description="most iterations of a replicate")
         tol: float = Field(1e-4, ge=0, description="relative improvement at which they stop")
 
     params: Params
 
-    def recipe(self, info: DatasetInfo) -> Recipe:
-        """Return the counts of variable genes."""
-        return counts(info, self.params.n_top_genes)
-
     def fit(self, data: AnnData, context: Context) -> Fit:
         """Return the usage of each programme, (cells, n_components)."""
         from ._consensus import fit_consensus
 
-        self._arrays, fit = fit_consensus(data, self.params, context)
+        arrays, fit = fit_consensus(data, self.params, context)
+        self.keep(arrays, data)
         return fit
 
     def transform(self, data: AnnData) -> np.ndarray:
         from ._consensus import usages
 
-        check_features(self._arrays["features"], data, self.name)
-        return usages(data.X, self._arrays)
+        return usages(data.X, self.kept(data))

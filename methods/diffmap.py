@@ -14,9 +14,6 @@ from ._preparations import LikePCA
 if TYPE_CHECKING:
     from anndata import AnnData
 
-_SMALLEST_GAP = 1e-3
-"""Of an eigenvalue to 1; parts of a graph that are not connected have none."""
-
 
 class DiffusionMap(LikePCA):
     """Diffusion components of exact neighbours in principal components, by scanpy.
@@ -57,11 +54,9 @@ class DiffusionMap(LikePCA):
         sc.pp.neighbors(
             cells, n_neighbors=n_neighbors, use_rep="X", method="gauss", transformer="sklearn"
         )
-        n_comps, seed = (
-            min(p.n_diffusion, data.n_obs - 3) + 1,
-            derive_seed(context.seed, "diffmap"),
-        )
-        sc.tl.diffmap(cells, n_comps=n_comps, random_state=seed)
+        n_comps = min(p.n_diffusion, data.n_obs - 3) + 1
+        sc.tl.diffmap(cells, n_comps=n_comps, random_state=derive_seed(context.seed, "diffmap"))
         eigenvalues = cells.uns["diffmap_evals"][1:].astype("float64")
-        scale = eigenvalues / (1 - eigenvalues).clip(_SMALLEST_GAP)
+        # Parts of a graph that are not connected have an eigenvalue of 1.
+        scale = eigenvalues / (1 - eigenvalues).clip(1e-3)
         return Fit((cells.obsm["X_diffmap"][:, 1:] * scale).astype("float32"))

@@ -51,8 +51,7 @@ class FactorAnalysisScores(LinearMap):
             min(p.n_components, min(data.shape) - 1), max_iter=p.max_iter, tol=p.tol,
             iterated_power=10, random_state=derive_seed(context.seed, "fa"),
         )  # fmt: skip
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # no convergence: seen in the curve
+        with warnings.catch_warnings(action="ignore"):  # no convergence: seen in the curve
             values = data.X if isinstance(data.X, np.ndarray) else data.X.toarray()
             model.fit(values.astype(np.float64))
         for step, value in enumerate(model.loglike_, start=1):

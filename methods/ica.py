@@ -50,8 +50,7 @@ class IndependentComponents(LinearMap):
             whiten="unit-variance", max_iter=p.max_iter, tol=p.tol,
             random_state=derive_seed(context.seed, "ica"),
         )  # fmt: skip
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # no convergence: in the notes
+        with warnings.catch_warnings(action="ignore"):  # no convergence: in the notes
             model.fit(scores.astype("float64"))
         unmixing = (model.components_ * np.linalg.norm(model.mixing_, axis=0)[:, None]).T
         matrix = pca.components_.T @ unmixing

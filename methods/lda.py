@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from bench.contract import ATAC, RNA, Context, DatasetInfo, Fit, Method, Parameters, Recipe, Search
+from bench.contract import ATAC, RNA, Context, Fit, Search
 
-from ._fitted_arrays import ArrayState, check_features
-from ._preparations import counts
+from ._fitted_arrays import ArrayState
+from ._preparations import CountFactors
 
 if TYPE_CHECKING:
     import numpy as np
     from anndata import AnnData
 
 
-class LatentDirichletTopics(ArrayState, Method):
+class LatentDirichletTopics(ArrayState, CountFactors):
     """Topics of binarised peaks or of counts (Bravo González-Blas et al. 2019: cisTopic).
 
     Each cell is a mixture of topics, each topic a distribution over features; the embedding is the
@@ -32,10 +32,8 @@ class LatentDirichletTopics(ArrayState, Method):
         "Methods 16:397, doi 10.1038/s41592-019-0367-1"
     )
     modalities = frozenset({RNA, ATAC})
-    family = "factorization"
-    cost = "heavy"
 
-    class Params(Parameters):
+    class Params(CountFactors.Params):
         """Parameters of the topics."""
 
         presets = {"quick": {"n_components": 10, "max_epochs": 4}}
@@ -43,7 +41,6 @@ class LatentDirichletTopics(ArrayState, Method):
         n_components: Annotated[int, Search(5, 50, log=True, zero=True)] = Field(
             0, ge=0, description="topics; 0: 5, 10, 20 or 40, by held-out counts"
         )
-        n_top_genes: int = Field(2000, ge=10, description="RNA: number of variable genes")
         max_epochs: int = Field(20, ge=1, description="passes over the cells")
         alpha: Annotated[float, Search(1.0, 100.0, log=True)] = Field(
             50.0, gt=0, description="prior of a cell's topics, divided by their number"
@@ -54,20 +51,15 @@ class LatentDirichletTopics(ArrayState, Method):
 
     params: Params
 
-    def recipe(self, info: DatasetInfo) -> Recipe:
-        """Return binarised peaks, or the counts of variable genes."""
-        return counts(info, self.params.n_top_genes)
-
     def fit(self, data: AnnData, context: Context) -> Fit:
         """Return the topics of each cell, (cells, topics), rows sum to 1."""
         from ._topics import fit_topics
 
         topics, notes = fit_topics(data.X, self.params, context)
-        self._arrays = {"topics": topics, "features": list(data.var_names)}
+        self.keep({"topics": topics}, data)
         return Fit(self.transform(data), n_parameters=int(topics.size), notes=notes)
 
     def transform(self, data: AnnData) -> np.ndarray:
         from ._topics import mixtures
 
-        check_features(self._arrays["features"], data, self.name)
-        return mixtures(data.X, self._arrays["topics"], self.params)
+        return mixtures(data.X, self.kept(data)["topics"], self.params)

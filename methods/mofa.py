@@ -6,23 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from bench.contract import (
-    MULTIOME,
-    RNA,
-    Context,
-    Fit,
-    Method,
-    PairedRecipe,
-    Parameters,
-    Recipe,
-    Search,
-    log_normalized,
-)
+from bench.contract import MULTIOME, RNA, Context, Fit, Method, Parameters, Search
 from bench.contract.multiome import matrices_of
 from bench.seeds import derive_seed
 
+from ._preparations import logarithms_and_tfidf
+
 if TYPE_CHECKING:
-    from bench.contract import DatasetInfo
+    from bench.contract import DatasetInfo, PairedRecipe, Recipe
 
 
 class MOFA(Method):
@@ -55,32 +46,11 @@ class MOFA(Method):
 
     def recipe(self, info: DatasetInfo) -> Recipe | PairedRecipe:
         """Return logarithms of variable genes and TF-IDF of variable peaks."""
-        genes = log_normalized(info, n_top_genes=self.params.n_top_genes, scale=False)
-        parts: Any = getattr(info, "parts", None)
-        if parts is None:
-            return genes
-        n_peaks = self.params.n_top_peaks
-        top = n_peaks if parts["atac"].n_features > n_peaks else None
-        genes = log_normalized(parts["rna"], n_top_genes=self.params.n_top_genes, scale=False)
-        peaks = Recipe(min_cells=0.01, binarize=True, tfidf=True, n_top_features=top)
-        return PairedRecipe(genes, peaks)
+        return logarithms_and_tfidf(info, self.params.n_top_genes, self.params.n_top_peaks)
 
     def fit(self, data: Any, context: Context) -> Fit:
         """Return the expected factors, (cells, n_components)."""
-        from mofapy2.run.entry_point import entry_point
+        from ._factor_models import fit_mofa
 
-        from ._global_generators import seed_global_generators
-
-        p, views = self.params, [part.X.toarray() for part in matrices_of(data)]
-        n_factors = min(p.n_components, *(min(view.shape) - 1 for view in views))
-        model = entry_point()
-        model.set_data_options(scale_views=True)
-        model.set_data_matrix([[view] for view in views], likelihoods=["gaussian"] * len(views))
-        model.set_model_options(factors=n_factors)
-        seed = derive_seed(context.seed, "mofa")
-        model.set_train_options(iter=p.max_iter, seed=seed, quiet=True)
-        with seed_global_generators(seed):
-            model.build()
-            model.run()
-        factors = model.model.nodes["Z"].getExpectation()
-        return Fit(factors.astype("float32"))
+        views = [part.X.toarray() for part in matrices_of(data)]
+        return fit_mofa(views, self.params, derive_seed(context.seed, "mofa"))

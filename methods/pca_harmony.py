@@ -50,19 +50,7 @@ class Harmony(BatchCorrection):
     params: Params
 
     def correct(self, data: AnnData, batch: np.ndarray, context: Context) -> Fit:
-        import harmonypy
-        import numpy as np
+        from ._corrections import harmony
 
-        p, seed = self.params, derive_seed(context.seed, "harmony")
-        scores = self.components(data.X, context)
-        # The program's start follows the order of the cells.
-        order = np.random.default_rng(seed).permutation(data.n_obs)
-        result = harmonypy.run_harmony(
-            scores[order], {"batch": batch[order]}, "batch",
-            theta=p.theta, sigma=p.sigma, max_iter_harmony=p.max_iter, verbose=False,
-            lamb=p.ridge or None, epsilon_harmony=p.tol,
-            nclust=min(max(2, round(data.n_obs / 30)), 100), ncores=context.threads,
-            random_state=seed,
-        )  # fmt: skip
-        scores[order] = result.Z_corr
-        return Fit(scores)
+        scores, seed = self.components(data.X, context), derive_seed(context.seed, "harmony")
+        return Fit(harmony(scores, batch, self.params, seed, context.threads))

@@ -52,21 +52,6 @@ class Scanorama(BatchCorrection):
     params: Params
 
     def correct(self, data: AnnData, batch: np.ndarray, context: Context) -> Fit:
-        import numpy as np
-        import scanorama
+        from ._corrections import stitch
 
-        from ._global_generators import seed_global_generators
-
-        p, seed = self.params, derive_seed(context.seed, "scanorama")
-        names, sizes = np.unique(batch, return_counts=True)
-        genes = np.array([f"{number:09}" for number in range(data.n_vars)])  # it sorts them
-        with seed_global_generators(seed):
-            parts, _ = scanorama.integrate(
-                [data.X[batch == name] for name in names], [genes for _ in names], verbose=0,
-                dimred=min(p.n_components, min(data.shape) - 1), sigma=p.sigma, alpha=p.alpha,
-                knn=min(p.n_neighbors, int(sizes.min())), seed=seed,
-            )  # fmt: skip
-        embedding = np.empty((data.n_obs, parts[0].shape[1]), np.float32)
-        for name, part in zip(names, parts, strict=True):
-            embedding[batch == name] = part
-        return Fit(embedding)
+        return Fit(stitch(data.X, batch, self.params, derive_seed(context.seed, "scanorama")))

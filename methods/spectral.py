@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from bench.contract import (
-    ATAC,
-    RNA,
-    Context,
-    DatasetInfo,
-    Fit,
-    Method,
-    Parameters,
-    Recipe,
-    Search,
-    accessible_peaks,
-    log_normalized,
-)
+from bench.contract import ATAC, RNA, Context, DatasetInfo, Fit, Method, Parameters, Search
 from bench.seeds import derive_seed
 
-from ._fitted_arrays import ArrayState, check_features
+from ._fitted_arrays import ArrayState
+from ._preparations import logarithms_or_peaks
 
 if TYPE_CHECKING:
     import numpy as np
     from anndata import AnnData
+
+    from bench.contract import Recipe
 
 
 class SpectralEmbedding(ArrayState, Method):
@@ -59,9 +49,7 @@ class SpectralEmbedding(ArrayState, Method):
 
     def recipe(self, info: DatasetInfo) -> Recipe:
         """Return binarised peaks, or logarithms of variable genes."""
-        if info.modality == ATAC:
-            return replace(accessible_peaks(), max_cells=self.params.max_share)
-        return log_normalized(info, n_top_genes=self.params.n_top_genes, scale=False)
+        return logarithms_or_peaks(info, self.params.n_top_genes, self.params.max_share)
 
     def fit(self, data: AnnData, context: Context) -> Fit:
         """Return the weighted eigenvectors, (cells, n_components or fewer)."""
@@ -70,11 +58,10 @@ class SpectralEmbedding(ArrayState, Method):
         seed = derive_seed(context.seed, "spectral")
         n_components = min(self.params.n_components, data.n_obs - 2)
         arrays = cosine_spectrum(data.X, n_components, seed)
-        self._arrays = arrays | {"features": list(data.var_names)}
+        self.keep(arrays, data)
         return Fit(self.transform(data), n_parameters=int(self._arrays["map"].size))
 
     def transform(self, data: AnnData) -> np.ndarray:
         from ._cosine_laplacian import embed
 
-        check_features(self._arrays["features"], data, self.name)
-        return embed(data.X, self._arrays)
+        return embed(data.X, self.kept(data))
