@@ -31,7 +31,7 @@ PRELOAD = (
     "pyarrow.parquet", "torch", "sklearn.cluster", "sklearn.decomposition", "sklearn.metrics",
     "sklearn.neighbors", "igraph", "scanpy", "umap", "bench.execute.tasks",
     "bench.scoring.scorer", "bench.data.cache.data_cache", "bench.data.cache.prepared_files",
-    "bench.execute.installed_paths",
+    "bench.execute.installed_paths", "bench.execute.warm_libraries",
 )  # fmt: skip
 """Modules that the server imports, its own settings first. A missing module is skipped
 silently, and then imported by every child."""

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 import pytest
 
 from bench.execute.server_start import PRELOAD
+from bench.execute.threads import THREAD_VARIABLES
 
 _PAGES_OF_THE_SECOND = """
 import resource, sys
@@ -41,3 +42,20 @@ def test_a_freed_block_of_100_mb_is_used_again_without_new_pages():
 def test_modules_that_the_server_loads_exist():
     """The server skips a missing module without a word."""
     assert [name for name in PRELOAD if find_spec(name) is None] == []
+
+
+def test_warming_libraries_starts_no_thread():
+    """The server forks: its children would lack the thread."""
+    code = (
+        "import importlib, psutil\n"
+        "from bench.execute.server_start import PRELOAD\n"
+        "[importlib.import_module(name) for name in PRELOAD[1:-1]]\n"
+        "before = psutil.Process().num_threads()\n"
+        "importlib.import_module('bench.execute.warm_libraries')\n"
+        "print(psutil.Process().num_threads() - before)"
+    )
+    assert PRELOAD[-1] == "bench.execute.warm_libraries"
+    one = os.environ | dict.fromkeys(THREAD_VARIABLES, "1")
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=one, capture_output=True, text=True, check=True)
+    assert done.stdout == "0\n"

@@ -13,7 +13,7 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, get_args
 
 from bench.contract.metric import (
@@ -79,6 +79,12 @@ def built_in_metrics() -> dict[str, Metric]:
     return registered
 
 
+@cache
+def installed_metrics() -> tuple[EntryPoint, ...]:
+    """Return the metrics that installed packages offer, not loaded."""
+    return tuple(entry_points(group="bench.metrics"))
+
+
 def metrics(plugins: tuple[str, ...] = ()) -> dict[str, Metric]:
     """Return all metrics by name, sorted.
 
@@ -86,7 +92,7 @@ def metrics(plugins: tuple[str, ...] = ()) -> dict[str, Metric]:
     no metric or two metrics share a name.
     """
     registered = dict(built_in_metrics())
-    for point in entry_points(group="bench.metrics"):
+    for point in installed_metrics():
         _add_metrics(registered, point.load(), f"entry point '{point.name}' of bench.metrics")
     for name, metric in plugin_metrics(plugins).items():
         _add_metrics(registered, metric, f"the plugin with metric '{name}'")

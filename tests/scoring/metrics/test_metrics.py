@@ -71,7 +71,7 @@ def test_the_stamp_of_a_plugin_metric_has_its_direction():
 
 def plug_in(monkeypatch, target):
     point = SimpleNamespace(name="theirs", load=lambda: target)
-    monkeypatch.setattr(registered, "entry_points", lambda group: [point])
+    monkeypatch.setattr(registered, "installed_metrics", lambda: [point])
 
 
 def example(name: str) -> Metric:
