@@ -7,6 +7,8 @@ columns of ``var`` do not reach it.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import DataError
@@ -49,9 +51,24 @@ def pair_data(rna: AnnData, atac: AnnData) -> MuData:
     import mudata
 
     check_cells(rna, atac, "paired data")
-    with warnings.catch_warnings(), mudata.set_options(pull_on_update=False):
+    with warnings.catch_warnings(), columns_as_they_are():
         warnings.simplefilter("ignore")
         return mudata.MuData({RNA: rna, ATAC: atac})
+
+
+@contextmanager
+def columns_as_they_are() -> Iterator[None]:
+    """Let mudata leave columns of parts where they are.
+
+    Its own context manager sets up the log of the whole process.
+    """
+    import mudata
+
+    options = mudata.set_options(pull_on_update=False)
+    try:
+        yield
+    finally:
+        mudata.set_options(**options.opts)
 
 
 def select_cells(data: AnnData | MuData, rows: np.ndarray | slice) -> Any:

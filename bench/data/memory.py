@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import mudata
 import pandas as pd
 from anndata import AnnData
 from mudata import MuData
 
+from bench.contract.multiome import columns_as_they_are
 from bench.contract.proteins import PROTEINS
 from bench.errors import BenchError, DataError, UsageError
 
@@ -164,7 +164,7 @@ def _portable(adata: AnnData) -> AnnData:
 
 def _portable_pair(data: MuData) -> MuData:
     """Return a copy with the modalities and the columns that they share."""
-    with mudata.set_options(pull_on_update=False):
+    with columns_as_they_are():
         pair = MuData({name: _portable(part) for name, part in data.mod.items()})
     shared = _portable_table(data.obs)
     pair.obs = shared[[name for name in shared if ":" not in str(name)]].reindex(pair.obs_names)

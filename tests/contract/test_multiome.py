@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -28,6 +30,12 @@ RECIPE = PairedRecipe(
 
 def sim(**values) -> SimMultiome:
     return SimMultiome.from_values(SMALL | values)
+
+
+def test_paired_data_leave_the_log_of_the_process_alone(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(logging.root, "handlers", [])
+    sim().load()
+    assert logging.root.handlers == []
 
 
 def dense(matrix) -> np.ndarray:
