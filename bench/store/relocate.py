@@ -20,19 +20,19 @@ _ENDING = "/artifacts"
 def renew_addresses(database: Path, results: Path) -> None:
     """Set the artifact addresses of all experiments and runs to this results folder.
 
-    Logs a warning for each address that was another. Raises ``StoreError`` if the database cannot
-    be read or written, or is empty although there are artifacts.
+    Logs a warning for each address of runs that was another. Raises ``StoreError`` if the database
+    cannot be read or written, or is empty although there are artifacts.
     """
     _refuse_empty(database, results)
     address = (results.resolve() / "artifacts").as_uri()
     try:
         with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
             for old in _other_addresses(connection, address):
-                runs = _replace_address(connection, old, address)
-                logger.warning(
-                    f"{results} was moved or copied: the artifacts of {runs} runs are now "
-                    f"looked for in {results / 'artifacts'}, not in {old}."
-                )
+                if runs := _replace_address(connection, old, address):
+                    logger.warning(
+                        f"{results} was moved or copied: the artifacts of {runs} runs are now "
+                        f"looked for in {results / 'artifacts'}, not in {old}."
+                    )
     except sqlite3.Error as error:
         raise StoreError(
             f"{database}: cannot be used as a store: {error}.", code="damaged_store"
