@@ -40,7 +40,8 @@ test-all: setup
 # A warning, a broken link within the site among them, is an error. Needs no network once installed.
 docs: setup
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
-	$(VENV)/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs docs/_build/html
+	$(VENV)/bin/python -m sphinx --fail-on-warning --keep-going --quiet \
+	  -d docs/_build/doctrees docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 # Every fault, the long ones too; each part of the table is written by its test. As root the tests of

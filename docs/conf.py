@@ -21,6 +21,7 @@ html_theme = "scanpydoc"
 html_title = "aebench"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_theme_options = {"show_navbar_depth": 1, "navbar_persistent": []}
 html_show_sphinx = False
 html_show_copyright = False
