@@ -112,9 +112,9 @@ class ScSMDParams(ClusterParameters):
     presets: ClassVar = {
         "quick": {
             "batch_size": 32,
-            "pretrain_epochs": 6,
+            "pretrain_epochs": 3,
             "max_epochs": 2,
-            "pair_epochs": 10,
+            "pair_epochs": 5,
         },
         "faithful": {
             "center": False,
