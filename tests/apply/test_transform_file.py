@@ -207,8 +207,18 @@ class Bad(PrincipalComponents):
     ("name", "body", "message"),
     [
         ("raises", "raise RuntimeError('boom')", "RuntimeError: boom (bad.py, line 9)"),
-        ("nan", "return np.full((data.n_obs, 2), np.nan)", "50 of 50 cells is not finite"),
-        ("vector", "return np.zeros(data.n_obs)", "an embedding of shape (50,)"),
+        pytest.param(
+            "nan",
+            "return np.full((data.n_obs, 2), np.nan)",
+            "50 of 50 cells is not finite",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "vector",
+            "return np.zeros(data.n_obs)",
+            "an embedding of shape (50,)",
+            marks=pytest.mark.slow,
+        ),
         ("short", "return np.zeros((data.n_obs - 1, 2))", "shape (49, 2); expected (50"),
     ],
 )

@@ -23,6 +23,8 @@ SLOW_METHODS = {"cnmf", "lda", "sccrossrec", "wnn"} | {
     entry.name for entry in methods() if "aebench[" in entry.cls.install
 }  # fmt: skip
 """Methods whose fits, or whose libraries in each process, take long."""
+LONG_FITS = {"deepscena", "scsmd", "stacked_ae"}
+"""Methods of which the check with the longest fit runs in the long tests only."""
 PERMUTED_METHODS = {"ae", "nmf", "pca"}
 """Methods of which the order of cells is checked in the short tests, too: it takes six fits."""
 
@@ -41,7 +43,8 @@ def conformance_cases() -> list[Any]:
 
 def _is_slow(name: str, check: Check) -> bool:
     six_fits = check.name == "order_of_cells" and name not in PERMUTED_METHODS
-    return name in SLOW_METHODS or six_fits
+    long_fit = check.name == "separates_clear_types" and name in LONG_FITS
+    return name in SLOW_METHODS or six_fits or long_fit
 
 
 @pytest.mark.parametrize(("name", "check"), conformance_cases())
