@@ -403,6 +403,7 @@ def test_nothing_of_the_user_is_overwritten(analysed: tuple[Path, AnnData], tmp_
     assert error_code(bench(*words, str(tmp_path / "x"), "--key-added", "a/b")) == "invalid_name"
 
 
+@pytest.mark.slow
 def test_confusion_and_markers_are_those_of_the_clusters(
     text: Path, types: Path, tmp_path: Path, toy_counts: AnnData
 ):

@@ -215,6 +215,7 @@ def test_large_files_are_left_out(
     assert "at most" in merge("a", "b", exit_code=3)["not_taken"][0]
 
 
+@pytest.mark.slow
 def test_an_interrupted_merge_goes_on(
     written: Callable[..., Any], merge: Callable[..., Any], monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,

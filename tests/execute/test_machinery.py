@@ -72,6 +72,7 @@ def test_a_fit_that_somebody_kills_runs_once_more(bench_run, results: Path, numb
     assert "runs once more" in outcome.text
 
 
+@pytest.mark.slow
 def test_a_fit_that_is_killed_again_runs_at_the_next_start(bench_run, results: Path):
     thread = when_a_fit_runs(results, kill_fits, times=2)
     outcome = bench_run("slow[seconds=1]")

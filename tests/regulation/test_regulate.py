@@ -278,6 +278,7 @@ def test_the_map_of_a_type_is_the_mean_of_its_cells(mean: bool, tmp_path: Path, 
     assert "cell types only group cells here; the fit did not see them" in caplog.messages
 
 
+@pytest.mark.slow
 def test_figures_are_drawn(tmp_path: Path):
     fitted = planted()
     one = str(fitted.types[0])

@@ -107,6 +107,7 @@ def test_gain_of_a_search(finished):
     assert set(rows["seed"]) == {0, 1}
 
 
+@pytest.mark.slow
 def test_the_best_so_far_counts_the_trial_just_ended(flags):
     shown = StringIO()
     console = Console(file=shown, width=200)
@@ -501,6 +502,7 @@ def test_a_damaged_journal_is_made_anew_from_the_store(go, flags, caplog):
     assert n_trials == 5
 
 
+@pytest.mark.slow
 def test_data_in_memory_and_a_class(flags: Callable[..., dict[str, Any]], toy_counts: Any):
     from bench.registry import methods
 

@@ -77,6 +77,7 @@ def test_codes_and_clusters_by_barcode_from_each_format(
     assert {"liver_uspace.csv", "liver_clusters.csv"} <= set(done.files)
 
 
+@pytest.mark.slow
 def test_all_that_it_hands_out(counts: np.ndarray, tmp_path: Path):
     out = tmp_path / "out"
     fit(write(counts, "h5ad", tmp_path), out)
