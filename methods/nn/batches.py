@@ -77,6 +77,17 @@ class Cells:
         for start in range(0, len(rows), batch_size):
             yield self.block(rows[start : start + batch_size])
 
+    def feature_means(self, *, at_depth: bool) -> Tensor:
+        """Return the mean target of each feature, (features,); ``at_depth``: over the depth."""
+        targets = self._inputs if self._targets is None else self._targets
+        shares = torch.full_like(self._depth, 1.0 / self.n_cells)
+        if at_depth:
+            shares = shares / self._depth
+        if isinstance(targets, Tensor):
+            return targets.T @ shares[:, 0]
+        means = targets.T @ shares[:, 0].cpu().numpy()
+        return torch.from_numpy(means).to(self.device)
+
     def with_inputs(self, inputs: np.ndarray) -> Cells:
         """Return the same cells with other ``inputs``, (cells, units)."""
         cells = copy.copy(self)

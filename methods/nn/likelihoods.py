@@ -12,11 +12,13 @@ from torch.nn import functional
 from .blocks import ACTIVATIONS
 
 if TYPE_CHECKING:
-    from .batches import Block
+    from .batches import Block, Cells
     from .params import NetworkParameters
 
 _LOG_DISPERSION = 8.0
 """Bound of the absolute log inverse dispersion."""
+_SMALLEST_MEAN = 1e-6
+"""First mean of a feature without counts."""
 
 
 class Likelihood(nn.Module, ABC):
@@ -40,6 +42,10 @@ class Likelihood(nn.Module, ABC):
     @abstractmethod
     def mean(self, decoded: Tensor, block: Block) -> Tensor:
         """Return the expected value of the targets, (cells, features)."""
+
+    def start(self, cells: Cells) -> Tensor | None:
+        """Return a first bias of the decoder, (features,); ``None``: zeros."""
+        return None
 
 
 class Bernoulli(Likelihood):
@@ -108,6 +114,14 @@ class NegativeBinomial(Likelihood):
 
     def mean(self, decoded: Tensor, block: Block) -> Tensor:
         return self._log_mean(decoded, block).exp()
+
+    def start(self, cells: Cells) -> Tensor:
+        """Return the log mean of each feature, at depth 1 with ``depth_offset``.
+
+        From zero, the step size of Adam lets a bias reach the log of a rare count only after
+        thousands of updates, in which codes explain means instead of differences.
+        """
+        return cells.feature_means(at_depth=self.depth_offset).clamp_min(_SMALLEST_MEAN).log()
 
 
 def negative_binomial(

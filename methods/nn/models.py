@@ -39,6 +39,7 @@ class Network(Model):
 
     kl_warmup = 0
     """Updates before early stopping counts."""
+    decoder: nn.Linear
 
     def __init__(self, likelihood: Likelihood, params: NetworkParameters) -> None:
         super().__init__()
@@ -53,7 +54,14 @@ class Network(Model):
         return self.likelihood.mean(self.decode(self.embed(block)), block)
 
     def fit(self, cells: Cells, context: Context) -> TrainingSummary:
-        """Minimise the objective; early stopping waits for the warm-up."""
+        """Minimise the objective from the start that the likelihood asks for.
+
+        Early stopping waits for the warm-up.
+        """
+        bias = self.likelihood.start(cells)
+        if bias is not None:
+            with torch.no_grad():
+                self.decoder.bias.copy_(bias)
         schedule = Schedule.of(self.params, warmup=self.kl_warmup)
         return train(self, self.objective, cells, schedule, context)
 
@@ -105,8 +113,8 @@ class VariationalAutoencoder(Network):
     """Hidden layers and two linear heads give q(z) = N(μ, σ²); the embedding is μ.
 
     Minimises reconstruction + w · KL(q ‖ prior), w rising to ``kl_weight`` in ``kl_warmup``
-    updates. The prior is N(0, 1) or a learned diagonal Gaussian. Held-out losses take one fixed
-    draw and the full weight.
+    updates (default: that of ``params``). The prior is N(0, 1) or a learned diagonal Gaussian.
+    Held-out losses take one fixed draw and the full weight.
     """
 
     params: VAE.Params | SCALE.Params
@@ -118,6 +126,7 @@ class VariationalAutoencoder(Network):
         params: VAE.Params | SCALE.Params,
         *,
         learned_prior: bool = False,
+        kl_warmup: int | None = None,
     ) -> None:
         super().__init__(likelihood, params)
         widths, n_latent = [n_features, *params.hidden], params.n_latent
@@ -127,7 +136,7 @@ class VariationalAutoencoder(Network):
         self.decoder = linear(n_latent, n_features)
         self.prior_mean = nn.Parameter(torch.zeros(n_latent), requires_grad=learned_prior)
         self.prior_log_var = nn.Parameter(torch.zeros(n_latent), requires_grad=learned_prior)
-        self.kl_warmup = params.kl_warmup
+        self.kl_warmup = params.kl_warmup if kl_warmup is None else kl_warmup
 
     def posterior(self, block: Block) -> tuple[Tensor, Tensor]:
         """Return μ and log σ², both (cells, d); log σ² is clamped to ± 15."""

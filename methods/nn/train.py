@@ -48,7 +48,7 @@ class Schedule:
     shuffle: bool = True
     drop_last: bool = False
     warmup: int = 0
-    """Updates before early stopping counts."""
+    """Updates before early stopping counts; epochs before it are no candidates."""
     optimizer: str = "adam"
 
     @classmethod
@@ -91,15 +91,17 @@ def train(
 ) -> TrainingSummary:
     """Minimise ``objective`` over the trained parameters of ``network``.
 
-    The loss on held-out cells stops training early (without them: the training loss), and the best
-    weights are restored. One report an epoch, names prefixed by ``stage``. Call it inside
-    :func:`seeded`. Raises ``Diverged`` (through ``context.report``) if a loss is not finite.
+    The loss on held-out cells stops training early (without them: the training loss). The best
+    weights after the warm-up are restored; of all epochs, if it does not end. One report an epoch,
+    names prefixed by ``stage``. Call it inside :func:`seeded`. Raises ``Diverged`` (through
+    ``context.report``) if a loss is not finite.
     """
     training, held_out = _split(cells.n_cells, schedule.validation, context.seed)
     order = np.random.default_rng(derive_seed(context.seed, "batches", stage))
     optimizer = _optimizer(network, schedule)
     best, best_epoch, best_state = float("inf"), 0, copy_weights(network)
     update = waited = epoch = 0
+    settled = not schedule.warmup
     for epoch in range(1, schedule.max_epochs + 1):
         rows = order.permutation(training) if schedule.shuffle else training
         network.train()
@@ -118,6 +120,8 @@ def train(
         prefixed = {f"{stage}_{name}" if stage else name: v for name, v in values.items()}
         context.report(epoch, schedule.max_epochs, **prefixed)
         watched = values["held_out_loss"] if len(held_out) else values["loss"]
+        if not settled and update > schedule.warmup:
+            best, settled = float("inf"), True  # an epoch of the warm-up had another objective
         if watched < best - _BETTER * abs(best) or not np.isfinite(best):
             best, best_epoch, best_state, waited = watched, epoch, copy_weights(network), 0
         elif update > schedule.warmup:

@@ -69,7 +69,8 @@ LEFT_OPEN = {
     # No decay, so its floor is never reached.
     "stacked_ae": {"max_epochs", "pretrain_epochs", "n_top_genes", "learning_rate_floor"},
     # Their code is a mean and a variance, their output a probability.
-    "vae": {"max_epochs", "n_top_genes", "code_activation", "output"},
+    # It has no counts.
+    "vae": {"max_epochs", "n_top_genes", "code_activation", "output", "count_warmup"},
     "scale": {
         "max_epochs", "n_top_genes", "code_activation", "output", "n_components", "known_k",
     },

@@ -172,6 +172,44 @@ def test_counts_are_targets_when_asked(prepared: AnnData):
     torch.testing.assert_close(block.targets, block.inputs * 3)
 
 
+@pytest.mark.parametrize("layout", ["sparse", "dense"])
+@pytest.mark.parametrize("adjust_depth", [True, False])
+def test_decoders_of_counts_start_at_the_means(
+    prepared: AnnData, monkeypatch: pytest.MonkeyPatch, layout: str, adjust_depth: bool
+):
+    if layout == "sparse":
+        monkeypatch.setattr("bench.methods.nn.batches._DENSE_BYTES", 0)
+    weights = sp.diags_array(np.arange(1, 26, dtype=np.float32))
+    prepared.layers["counts"] = sp.csr_matrix(prepared.X @ weights)
+    params = VAE.Params(hidden=(8,), n_latent=3, adjust_depth=adjust_depth, max_epochs=0)
+    cells = Cells(prepared, counts=True, device="cpu")
+    network = VariationalAutoencoder(25, make_likelihood("nb", 25, params), params)
+    network.fit(cells, fit_context(Curves()))
+    block = cells.block(np.arange(90))
+    expected = network.likelihood.mean(network.decode(torch.zeros(90, 3)), block)
+    depth = block.depth if adjust_depth else 1.0
+    torch.testing.assert_close((expected / depth).mean(dim=0), (block.targets / depth).mean(dim=0))
+
+
+def test_other_decoders_start_at_zero(prepared: AnnData):
+    params = VAE.Params(hidden=(8,), n_latent=3, max_epochs=0)
+    for name in ("bernoulli", "gaussian"):
+        network = VariationalAutoencoder(25, make_likelihood(name, 25, params), params)
+        network.fit(Cells(prepared, counts=False, device="cpu"), fit_context(Curves()))
+        assert not network.decoder.bias.any()
+
+
+def test_a_feature_without_counts_has_a_finite_start(prepared: AnnData):
+    counts = prepared.X.toarray()
+    counts[:, 4] = 0
+    prepared.layers["counts"] = sp.csr_matrix(counts)
+    start = NegativeBinomial(25, depth_offset=True).start(
+        Cells(prepared, counts=True, device="cpu")
+    )
+    assert torch.isfinite(start).all()
+    assert start[4] == start.min()
+
+
 # Networks and training
 
 
@@ -228,12 +266,16 @@ def test_early_stopping_keeps_the_best_weights(prepared: AnnData):
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "warmup", "expected"), [(90, 0, 4), (90, 10, 13), (30, 10, 6), (90, 1, 4)]
+    ("batch_size", "warmup", "expected"),
+    [(90, 0, (4, 1)), (90, 10, (14, 11)), (30, 10, (7, 4)), (90, 1, (5, 2)), (90, 200, (99, 1))],
 )
 def test_early_stopping_waits_for_the_warm_up(
-    prepared: AnnData, batch_size: int, warmup: int, expected: int
+    prepared: AnnData, batch_size: int, warmup: int, expected: tuple[int, int]
 ):
-    """Nothing gets better after epoch 1; three epochs count once ``warmup`` updates are over."""
+    """Nothing gets better: the first epoch after ``warmup`` updates is kept, three more follow.
+
+    A warm-up that does not end leaves the first epoch of all.
+    """
     network = small_autoencoder(prepared.n_vars)
     curves = Curves()
 
@@ -243,8 +285,8 @@ def test_early_stopping_waits_for_the_warm_up(
     cells = Cells(prepared, counts=False, device="cpu")
     schedule = Schedule(99, batch_size, 0.01, patience=3, validation=0.0, warmup=warmup)
     trained = train(network, objective, cells, schedule, fit_context(curves))
-    assert (trained.epochs, trained.best_epoch) == (expected, 1)
-    assert len(curves.values["loss"]) == expected
+    assert (trained.epochs, trained.best_epoch) == expected
+    assert len(curves.values["loss"]) == expected[0]
 
 
 def test_no_epoch_leaves_the_first_weights(prepared: AnnData):
@@ -323,6 +365,16 @@ def test_vae_warm_up_and_prior():
     model = VariationalAutoencoder(6, Gaussian(), params)
     assert [model.weight(t) for t in (0, 5, 10, 99, None)] == [0.0, 0.25, 0.5, 0.5, 0.5]
     assert not model.prior_mean.requires_grad
+
+
+@pytest.mark.parametrize(("name", "updates"), [("nb", 8), ("bernoulli", 3), ("gaussian", 3)])
+def test_counts_have_a_warm_up_of_their_own(name: str, updates: int):
+    method = VAE(VAE.Params(kl_warmup=3, count_warmup=8))
+    facts = {"features": list("abcd"), "likelihood": name}
+    network = method.build(facts, make_likelihood(name, 4, method.params))
+    assert network.kl_warmup == updates
+    assert network.weight(updates - 1) == pytest.approx(1 - 1 / updates)
+    assert network.weight(updates) == network.weight(None) == 1.0
 
 
 def test_held_out_cells_are_judged_by_one_fixed_draw():
