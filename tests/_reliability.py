@@ -19,6 +19,7 @@ result, *doubled* those with two, *orphans* processes that are left at the end. 
 status of the job: `interrupted` is not the method's doing and runs again at the next start.
 What does not end so is marked as unexpected. Each row is from the last time that its fault was
 tried. Downloads that break off or are damaged are tried in `tests/data/remote`.
+The long arrays run with `BENCH_ARRAY_JOBS=1000 BENCH_ARRAY_STUBS=10000 make faults`.
 """
 
 
