@@ -74,8 +74,7 @@ def add_method_command(
     python: Annotated[Path | None, option("FILE", "interpreter of its environment")] = None,
     conda: Annotated[str | None, option("NAME", "conda environment, by name or folder")] = None,
     uv: Annotated[
-        str | None,
-        option("PACKAGES", "environment that uv makes, as 'desc==2.1 python==3.8'"),
+        str | None, option("PACKAGES", "environment that uv makes, as 'desc==2.1 python==3.8'")
     ] = None,
     container: Annotated[
         str | None, option("IMAGE", "image of docker or podman that this machine has")
@@ -114,9 +113,8 @@ def add_method_command(
         environment=_tuple(environment.folders), image=environment.image, counts=counts,
         lock=lock, files=_tuple(filter(None, [lock, *scripts])),
     )  # fmt: skip
-    if inputs:
-        text += _NEEDS.format(needs="{" + ", ".join(f'"{one}"' for one in inputs) + "}")
-    _write(path, text)
+    quoted = ", ".join(f'"{one}"' for one in inputs)
+    _write(path, text + (_NEEDS.format(needs=f"{{{quoted}}}") if inputs else ""))
     typer.echo(f"{path}: run it with 'bench run -m {name} -d pbmc68k --plugin {path}'")
 
 

@@ -117,21 +117,24 @@ class ContainerHost:
             self._seconds.append(self._running.cpu_seconds)
             self._running = None
 
-    def add_costs(self, value: dict[str, Any]) -> None:
+    @property
+    def were_started(self) -> bool:
+        """Whether the fit has run a container."""
+        return bool(self._peaks)
+
+    def add_costs(self, value: dict[str, Any]) -> float | None:
         """Put the costs of the containers in the place of those of the waiting process.
 
-        A cost that this machine does not show is ``None``.
+        A cost that this machine does not show is ``None``. Returns the peak memory in MiB.
         """
-        if not self._peaks:
-            return
         value["files"] = CONTAINER
-        peaks = [one for one in self._peaks if one is not None]
-        value["container_bytes"] = max(peaks) if len(peaks) == len(self._peaks) else None
         seconds = [one for one in self._seconds if one is not None]
         if len(seconds) == len(self._seconds) and "cpu_seconds" in value:
             value["cpu_seconds"] += sum(seconds)
         else:
             value["cpu_seconds"] = None
+        peaks = [one for one in self._peaks if one is not None]
+        return max(peaks) / 2**20 if len(peaks) == len(self._peaks) else None
 
     def _command(self, request: Any) -> ContainerCommand:
         if self._running is not None:

@@ -94,8 +94,7 @@ def run_limited(
         return ProcessOutcome("interrupted", reason, seconds=time.monotonic() - started)
     monitor = _ProcessMonitor(ProcessTree(process.pid or 0, mark), limits, started)
     containers = _container_host(task, limits)
-    answer: tuple[str, Any] | None = None
-    outcome: ProcessOutcome | None = None
+    answer, outcome = None, None
     try:
         while outcome is None:
             ready = wait([ours, process.sentinel], timeout=_POLL_SECONDS)
@@ -119,15 +118,11 @@ def run_limited(
         ours.close()
         shorten_log(task.log)
     if outcome is None:
-        outcome = _outcome(
-            answer, exitcode, out_of_memory=count_oom_kills() > oom_kills,
-            lost=not server_is_running(server),
-        )  # fmt: skip
+        killed, lost = count_oom_kills() > oom_kills, not server_is_running(server)
+        outcome = _outcome(answer, exitcode, out_of_memory=killed, lost=lost)
     monitor.add_costs(outcome)
-    containers.add_costs(outcome.value)
-    if "container_bytes" in outcome.value:
-        peak = outcome.value.pop("container_bytes")
-        outcome.peak_memory_mb = None if peak is None else peak / 2**20
+    if containers.were_started:
+        outcome.peak_memory_mb = containers.add_costs(outcome.value)
     return outcome
 
 
