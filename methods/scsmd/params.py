@@ -112,7 +112,7 @@ class ScSMDParams(ClusterParameters):
     presets: ClassVar = {
         "quick": {
             "batch_size": 32,
-            "pretrain_epochs": 3,
+            "pretrain_epochs": 5,
             "max_epochs": 2,
             "pair_epochs": 5,
         },

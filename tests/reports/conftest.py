@@ -39,6 +39,7 @@ def job(method: str, dataset: str = "a", seed: int = 0, **more: Any) -> dict[str
         "reason": "",
         "profile": "default",
         "protocol": "default",
+        "files": "",
         "uses": "",
         "score_key": f"{method}-{dataset}-{seed}",
         "seconds": 1.0,
