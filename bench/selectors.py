@@ -7,11 +7,11 @@ selected twice.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import product
-from pathlib import Path
 
 from bench.errors import UsageError
 from bench.messages import did_you_mean
@@ -124,7 +124,7 @@ def select_names(
     excluded: set[str] = set()
 
     def exists(name: str) -> bool:
-        return is_path(name) and Path(name).expanduser().exists()
+        return is_path(name) and os.path.exists(os.path.expanduser(name))
 
     parts = split_selectors(text, exists)
     excluding = [part.startswith("not:") and not _split_path(part, exists) for part in parts]

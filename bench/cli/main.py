@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import signal
@@ -19,6 +20,7 @@ from typer.main import get_command
 from bench._version import __version__
 from bench.addresses import mask_secrets
 from bench.errors import BenchError
+from bench.messages import printable_line
 
 # Name → module and function, or Typer app, and the line in the list of verbs.
 VERBS = {
@@ -116,6 +118,12 @@ class VerbGroup(FlagGroup):
         except BenchError as error:
             typer.echo(f"bench: {error}", err=True)
             raise typer.Exit(error.exit_code) from error
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            name = printable_line(str(error.filename))
+            typer.echo(f"bench: {name}: too long for the name of a file or folder.", err=True)
+            raise typer.Exit(2) from error
         except KeyboardInterrupt:
             typer.echo("bench: interrupted", err=True)
             raise typer.Exit(130) from None

@@ -107,7 +107,7 @@ def find_named_file(name: str) -> Path | None:
     if not folder or "/" in name:
         return None
     paths = [Path(folder).expanduser() / f"{name}{suffix}" for suffix in (".h5ad", ".h5mu")]
-    return next((path for path in paths if path.is_file()), None)
+    return next((path for path in paths if os.path.isfile(path)), None)
 
 
 def has_known_suffix(name: str) -> bool:
@@ -117,7 +117,7 @@ def has_known_suffix(name: str) -> bool:
 
 def is_matrix_folder(path: Path) -> bool:
     """Return whether a path is a folder with a 10x matrix or in zarr format."""
-    return path.is_dir() and (
+    return os.path.isdir(path) and (  # unlike Path.is_dir, also of a text too long for a path
         is_zarr(path) or any(MARKET_SUFFIX.search(member.name) for member in path.iterdir())
     )
 
@@ -136,12 +136,12 @@ def list_files(path: Path) -> list[Path]:
     Raises ``UsageError`` for a missing path and an unknown format, and ``DataError`` for a matrix
     without its names.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         if is_zarr(path):
             return sorted(member for member in path.rglob("*") if member.is_file())
         return list(find_name_files(find_matrix_file(path)))
-    if not path.is_file():
-        if path.exists():
+    if not os.path.isfile(path):
+        if os.path.exists(path):
             raise UsageError(
                 f"{path}: a pipe, socket or device; expected a file: save the data as one first.",
                 code="missing_file",

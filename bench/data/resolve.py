@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -124,7 +125,7 @@ def _is_file(name: str, settings: Settings) -> bool:
     if name in dataset_names(settings):
         return False
     # A file of unknown format gets an error that names the formats.
-    return "/" in name or is_data_path(name) or ("." in name and Path(name).is_file())
+    return "/" in name or is_data_path(name) or ("." in name and os.path.isfile(name))
 
 
 def _resolve(selection: Selection, settings: Settings) -> ResolvedDataset:

@@ -250,3 +250,29 @@ def test_the_shell_completes_names(words: str, completions: set[str]):
 
 def test_completion_is_installed_by_the_command_itself():
     assert "--install-completion" in bench("--help").stdout
+
+
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["fit", "pca", f"{LONG}.h5ad"], ["transform", LONG, "x.h5ad"],
+        ["report", "--results", LONG], ["plan", "-m", "pca", "-d", "sim_rna", "--plugin", LONG],
+        ["merge", LONG, LONG], ["compare", LONG, LONG], ["new", "method", LONG],
+    ],
+    ids=lambda words: words[0],
+)  # fmt: skip
+def test_a_name_too_long_for_a_file_is_one_line(words: list[str]):
+    result = bench(*words)
+    assert result.exit_code == 2
+    (line,) = [text for text in result.stderr.splitlines() if text.startswith("bench: ")]
+    assert LONG in line
+
+
+def test_a_selector_of_many_datasets_may_be_longer_than_a_file_name(cache: Path):
+    many = ",".join(f"sim_rna[n_cells={number}]" for number in range(60, 76))
+    words = ["plan", "-m", "pca", "-d", many, "--seeds", "1", "--cache-dir", str(cache)]
+    assert len(many) > 255
+    assert len(bench_json(*words)["jobs"]) == 16
