@@ -17,7 +17,7 @@ from bench.contract import (
     pair_data,
 )
 from bench.errors import DataError, UsageError
-from bench.messages import log_note, option_hint
+from bench.messages import log_note, option_hint, verb_options
 
 from . import formats
 from .count_layers import choose_counts
@@ -189,11 +189,12 @@ def _find_column(adata: AnnData, path: Path, key: str, what: str) -> str:
             f"{option_hint(path, labels='FILE', **{f'{what}_key': 'COLUMN'})}"
         )
         raise DataError(f"{path}: no column '{key}', {fix}.", code="missing_column")
+    may_lack = what == "label" and (not verb_options() or "no_labels" in verb_options())
     raise DataError(
         f"{path}: no column '{key}' in obs; its columns: {', '.join([*guesses, *others])}; name "
         f"one with {option_hint(path, **{f'{what}_key': 'COLUMN'})}."
         + f" For cells without labels: {option_hint('', no_labels=True)}."
-        * (what == "label"),
+        * may_lack,
         code="missing_column",
     )
 

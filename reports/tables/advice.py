@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _LEAST_SECONDS = 0.01
 _CLEARLY_SLOWER = 2.0
+_SHORT_SECONDS = 1.0
+"""Fits below this time are equally fast to a user."""
 _NAMED = 4
 
 
@@ -98,10 +100,13 @@ def _where(names: Sequence[str]) -> str:
 def _use(
     tied: Sequence[str], rows: pd.DataFrame, metric: str, names: Sequence[str], reason: str
 ) -> str:
-    """Return advice for the best of the tied methods that take less than twice the least time."""
+    """Return advice for the best of the tied methods that take less than twice the least time.
+
+    Times below a second count as equal.
+    """
     done = rows[(rows["status"] == "done") & rows["method"].isin(tied)]
     seconds = done.groupby("method")["seconds"].median().dropna().clip(lower=_LEAST_SECONDS)
-    fast = seconds.index[seconds < _CLEARLY_SLOWER * seconds.min()]
+    fast = seconds.index[seconds < _CLEARLY_SLOWER * max(seconds.min(), _SHORT_SECONDS)]
     choice = next((name for name in tied if name in fast), tied[0])
     text = (
         f"Use {choice}: mean {label(metric)} {mean_text(rows, choice, metric, names)} "

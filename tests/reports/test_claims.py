@@ -47,6 +47,12 @@ def test_a_little_less_time_does_not_outweigh_a_better_mean(make_job):
     assert not verdict(results)[0].text.startswith("Use vae: ")
 
 
+def test_times_below_a_second_count_as_equal(make_job):
+    results = table(make_job, {"ae": 0.6, "pca": 0.605}, 9)
+    results["seconds"] = np.where(results["method"] == "pca", 0.4, 0.05)
+    assert verdict(results)[0].text.startswith("Use pca: ")
+
+
 def test_few_datasets_are_no_claim_over_datasets(make_job):
     results = table(make_job, {"pca": 0.6, "vae": 0.9}, 5)
     block = complete_block(tidy(results))
