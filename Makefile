@@ -159,7 +159,7 @@ results-ablation: setup
 
 # The originals' figures beside the faithful presets and the defaults.
 results-fidelity: setup
-	@echo "faithful presets and defaults of six systems and the baselines: about 2 hours"
+	@echo "faithful presets and defaults of six systems and the baselines: several hours"
 	$(VENV)/bin/python benchmarks/fidelity.py --out docs/fidelity.md
 
 # Default against tuned, under each protocol; fits are shared. About 40 minutes on two free cores.

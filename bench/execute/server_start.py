@@ -28,8 +28,8 @@ from .wall import numba_folder
 
 PRELOAD = (
     "bench.execute.process_server", "numpy", "scipy.sparse", "pandas", "anndata",
-    "pyarrow.parquet", "torch", "sklearn.cluster", "sklearn.decomposition", "sklearn.metrics",
-    "sklearn.neighbors", "igraph", "scanpy", "bench.execute.tasks",
+    "pyarrow.dataset", "pyarrow.parquet", "torch", "sklearn.cluster", "sklearn.decomposition",
+    "sklearn.metrics", "sklearn.neighbors", "igraph", "scanpy", "bench.execute.tasks",
     "bench.scoring.scorer", "bench.data.cache.data_cache", "bench.data.cache.prepared_files",
     "bench.execute.installed_paths", "bench.execute.warm_libraries",
 )  # fmt: skip

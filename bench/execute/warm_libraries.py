@@ -10,7 +10,6 @@ import io
 
 import numpy as np
 import pandas as pd
-import pyarrow.dataset  # noqa: F401
 import sklearn.utils
 
 from bench.scoring.metrics import built_in_metrics, installed_metrics

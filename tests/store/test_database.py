@@ -25,7 +25,6 @@ def half_made(results: Path, *, runs: int) -> Path:
     return database
 
 
-@pytest.mark.slow
 def test_a_half_made_database_is_moved_aside(tmp_path, caplog):
     database = half_made(tmp_path / "results", runs=0)
     with caplog.at_level("WARNING", logger="bench"):

@@ -484,7 +484,6 @@ def test_errors_of_search_spaces(go, tmp_path, text, code):
     assert error.value.code == code
 
 
-@pytest.mark.slow
 def test_a_damaged_journal_is_made_anew_from_the_store(go, flags, caplog):
     before = trials_of(go())
     results = flags()["results"]
