@@ -22,11 +22,11 @@ class ArrayState:
     name: ClassVar[str]
     _arrays: dict[str, Any]
 
-    def keep(self, arrays: dict[str, Any], data: AnnData) -> None:
+    def store_arrays(self, arrays: dict[str, Any], data: AnnData) -> None:
         """Store the arrays of a fit, and the features of its cells."""
         self._arrays = arrays | {"features": list(data.var_names)}
 
-    def kept(self, data: AnnData) -> dict[str, Any]:
+    def arrays_for(self, data: AnnData) -> dict[str, Any]:
         """Return the arrays; raises ``DataError`` for cells with other features."""
         check_features(self._arrays["features"], data, self.name)
         return self._arrays

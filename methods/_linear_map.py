@@ -17,9 +17,9 @@ class LinearMap(ArrayState, LikePCA):
 
     def apply_map(self, data: AnnData, matrix: np.ndarray, offset: np.ndarray) -> np.ndarray:
         """Store A, (features, dimensions), and b, (dimensions,); return z of the cells."""
-        self.keep({"matrix": matrix, "offset": offset}, data)
+        self.store_arrays({"matrix": matrix, "offset": offset}, data)
         return self.transform(data)
 
     def transform(self, data: AnnData) -> np.ndarray:
-        arrays = self.kept(data)
+        arrays = self.arrays_for(data)
         return (data.X @ arrays["matrix"] - arrays["offset"]).astype("float32")

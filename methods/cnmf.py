@@ -59,10 +59,10 @@ class ConsensusNMF(ArrayState, CountFactors):
         from ._consensus import fit_consensus
 
         arrays, fit = fit_consensus(data, self.params, context)
-        self.keep(arrays, data)
+        self.store_arrays(arrays, data)
         return fit
 
     def transform(self, data: AnnData) -> np.ndarray:
         from ._consensus import usages
 
-        return usages(data.X, self.kept(data))
+        return usages(data.X, self.arrays_for(data))

@@ -56,10 +56,10 @@ class LatentDirichletTopics(ArrayState, CountFactors):
         from ._topics import fit_topics
 
         topics, notes = fit_topics(data.X, self.params, context)
-        self.keep({"topics": topics}, data)
+        self.store_arrays({"topics": topics}, data)
         return Fit(self.transform(data), n_parameters=int(topics.size), notes=notes)
 
     def transform(self, data: AnnData) -> np.ndarray:
         from ._topics import mixtures
 
-        return mixtures(data.X, self.kept(data)["topics"], self.params)
+        return mixtures(data.X, self.arrays_for(data)["topics"], self.params)

@@ -58,10 +58,10 @@ class SpectralEmbedding(ArrayState, Method):
         seed = derive_seed(context.seed, "spectral")
         n_components = min(self.params.n_components, data.n_obs - 2)
         arrays = cosine_spectrum(data.X, n_components, seed)
-        self.keep(arrays, data)
+        self.store_arrays(arrays, data)
         return Fit(self.transform(data), n_parameters=int(self._arrays["map"].size))
 
     def transform(self, data: AnnData) -> np.ndarray:
         from ._cosine_laplacian import embed
 
-        return embed(data.X, self.kept(data))
+        return embed(data.X, self.arrays_for(data))
