@@ -140,12 +140,15 @@ def heatmap_figure(table: pd.DataFrame, order: list[str], metric: str = MAIN_MET
     """Return the mean scores, methods × datasets; the table is tidy."""
     matrix = score_matrix(table, metric, order)
     rows, columns = matrix.means.shape
-    figure, (axis,) = _subplots(1, 2.5 + 1.0 * columns, 1.2 + 0.3 * rows)
+    names = max(1.3, 0.1 * max(map(len, matrix.means.index)))  # inches beside the cells
+    figure, (axis,) = _subplots(1, 1.2 + names + 1.0 * columns, 1.2 + 0.3 * rows)
+    figure.set_layout_engine("none")  # seaborn draws once with names that it turns afterwards
     sns.heatmap(
         matrix.means, annot=True, fmt=".3f", cmap="YlGnBu", vmin=matrix.low, vmax=matrix.high,
         ax=axis, linewidths=0.5, cbar_kws={"label": label(metric)},
     )  # fmt: skip
     axis.set(xlabel="", ylabel="")
+    figure.set_layout_engine("constrained")
     return figure
 
 

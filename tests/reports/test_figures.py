@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from bench.reports.figures.drawing import Axis
 from bench.reports.figures.figure_data import cost_points, pareto_front
+from bench.reports.figures.static_figures import heatmap_figure
 from bench.reports.page.overview_table import overview_tables
 from bench.reports.tables.leaderboard import tidy
 
@@ -112,3 +115,14 @@ def test_a_precomputed_embedding_takes_no_mean_from_others(make_job):
     rows += [make_job("obsm", name, ari=0.9, family="precomputed") for name in "ab"]
     shown = {name: row["ARI (k-means)"].text for name, row in overview(rows).items()}
     assert shown == {"pca": "0.500", "obsm": "0.900"}
+
+
+def test_long_names_leave_room_for_the_cells_of_the_heatmap(make_job):
+    names = ["pca", "scmgca[batches=corrected,n_latent=32] (k given)"]
+    rows = [make_job(name, seed=seed, ari=0.5) for name in names for seed in range(2)]
+    with warnings.catch_warnings(action="error"):
+        figure = heatmap_figure(tidy(pd.DataFrame(rows)), names)
+        figure.canvas.draw()
+    width, height = figure.axes[0].get_window_extent().size / figure.dpi
+    assert width > 0.5
+    assert height > 0.5
