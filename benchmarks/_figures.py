@@ -39,9 +39,11 @@ def context(clock: Clock, seed: int = 0) -> Context:
     )
 
 
-def flags(about: str | None) -> argparse.Namespace:
-    """Return ``quick`` and ``json`` from the command line."""
+def flags(about: str | None, method: list[str] | None = None) -> argparse.Namespace:
+    """Return ``quick`` and ``json`` from the command line, and a method that is one of a list."""
     parser = argparse.ArgumentParser(description=(about or "").splitlines()[0])
+    if method:
+        parser.add_argument("method", choices=method)
     parser.add_argument("--quick", action="store_true", help="a smaller case")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     return parser.parse_args()
