@@ -32,13 +32,15 @@ REAL = ("mouse_bladder_2100", "kang_ifnb", "zeisel_200genes")
 MIXED: dict[str, dict[str, Any]] = {
     "six_types": {"seed": 21},
     "one_type_of_65": {"n_types": 6, "n_rare": 5, "rare": 0.07, "separation": 1.2, "seed": 22},
-    "hard": SimRNA.Params.presets["hard"] | {"seed": 23},
+    "hard": {**SimRNA.Params.presets["hard"], "seed": 23},
 }
 DOMINATED: dict[str, dict[str, Any]] = {
-    "six_types_one_of_65": {"n_types": 6, "n_rare": 5, "rare": 0.07, "separation": 0.8, "seed": 31},
-    "four_types_one_of_70": {"n_types": 4, "n_rare": 3, "rare": 0.1, "separation": 0.7, "seed": 32},
-    "nine_types_one_of_60": {"n_types": 9, "n_rare": 8, "rare": 0.05, "separation": 1.0, "seed": 33},
-}  # fmt: skip
+    "six_types_one_of_65": {"n_types": 6, "rare": 0.07, "separation": 0.8, "seed": 31},
+    "four_types_one_of_70": {"n_types": 4, "rare": 0.1, "separation": 0.7, "seed": 32},
+    "nine_types_one_of_60": {"n_types": 9, "rare": 0.05, "separation": 1.0, "seed": 33},
+}
+for one in DOMINATED.values():
+    one["n_rare"] = one["n_types"] - 1
 # A variant is the method with values of parameters, or another method.
 _GRAPH: dict[str, dict[str, Any]] = {
     "default": {},
