@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from bench.data.user_file import read_user_file
 from bench.digests import source_digest
 from bench.errors import UsageError
 from bench.execute.output_folder import check_output_folder
-from bench.execute.threads import THREAD_VARIABLES, pin_threads
+from bench.execute.threads import set_threads
 from bench.plan.device import resolve_device
 from bench.plan.methods import configure_methods
 from bench.registry import methods as method_registry
@@ -74,7 +73,7 @@ def fit_file(
     dry run. Raises ``UsageError``, ``DataError`` and ``MethodError``.
     """
     options = options or FitOptions()
-    _use_threads(settings.threads)
+    set_threads(settings.threads)
     chosen = _configure_method(method, assign, settings, options.preset)
     folder = out or Path(f"{display_name(path)}_{chosen.name}")
     check_output_folder(folder, FIT_NOTE)
@@ -149,13 +148,6 @@ def _configure_method(
             code="not_supported",
         )
     return method
-
-
-def _use_threads(threads: int) -> None:
-    """Set the number of threads of loaded libraries and of libraries loaded later."""
-    for name in THREAD_VARIABLES:
-        os.environ.setdefault(name, str(threads))
-    pin_threads(threads)
 
 
 def _check_modality(method: Method, dataset: FileDataset, data: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 
 from threadpoolctl import threadpool_limits
@@ -21,6 +22,22 @@ def pin_threads(threads: int) -> None:
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(threads)
+
+
+def set_threads(threads: int) -> None:
+    """Limit the threads of the loaded libraries and of libraries loaded later.
+
+    Variables of the environment that are set already stay. Numba, once loaded, is limited by a
+    call: it reads its variable again when it compiles, and refuses a change after its threads have
+    started.
+    """
+    numba = sys.modules.get("numba")
+    for name in THREAD_VARIABLES:
+        if numba is None or name != "NUMBA_NUM_THREADS":
+            os.environ.setdefault(name, str(threads))
+    if numba is not None:
+        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    pin_threads(threads)
 
 
 def keep_large_blocks() -> None:

@@ -59,3 +59,20 @@ def test_warming_libraries_starts_no_thread():
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=one, capture_output=True, text=True, check=True)
     assert done.stdout == "0\n"
+
+
+def test_numba_compiles_where_it_was_loaded_before_the_number_of_threads_was_set():
+    """An import of a library such as sparse loads it."""
+    code = (
+        "import numba, numpy as np\n"
+        "from bench.execute.threads import set_threads\n"
+        "total = numba.njit(parallel=True)(lambda values: values.sum())\n"
+        "total(np.ones(3))\n"
+        "set_threads(1)\n"
+        "total(np.ones(3, np.float32))\n"
+        "print(numba.get_num_threads())"
+    )
+    unset = {name: value for name, value in os.environ.items() if name not in THREAD_VARIABLES}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=unset, capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
