@@ -53,7 +53,7 @@ QUESTIONS: dict[str, tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]
         MIXED,
         {
             "default": {},
-            "short_warmup": {"count_warmup": 200},
+            "short_warmup": {"kl_warmup": 200},
             "gaussian": {"likelihood": "gaussian"},
             "scvi": {"method": "scvi"},
         },

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from .nn.likelihoods import Likelihood
     from .nn.models import Network
 
-_COUNTS = (("likelihood", ("auto", "nb")),)
+_WARMUP = {"nb": 2000}
+"""Updates of the KL warm-up by likelihood; 200 for the others."""
 
 
 class VAE(NetworkMethod):
@@ -30,7 +31,7 @@ class VAE(NetworkMethod):
     the cell's depth, and early stopping on held-out cells.
 
     The decoder of counts starts at the mean of each gene, and their KL weight rises more slowly
-    (``count_warmup``; it does not end with fewer than about 700 cells). The warm-up was chosen on
+    (``kl_warmup``; it does not end with fewer than about 700 cells). The warm-up was chosen on
     500 cells each of zeisel_200genes, mouse_bladder_2100, kang_ifnb and three simulations.
     ``likelihood=gaussian`` takes a quarter of the time; with 500 cells it was worse or level.
     It may be better with some thousand deeply sequenced cells: try both.
@@ -54,11 +55,10 @@ class VAE(NetworkMethod):
         kl_weight: Annotated[float, Search(0.1, 1.0)] = Field(
             1.0, ge=0, description="weight of the KL term after the warm-up"
         )
-        kl_warmup: Annotated[int, Search(0, 2000)] = Field(
-            200, ge=0, description="updates in which the KL weight rises from 0; not for nb"
-        )
-        count_warmup: Annotated[int, Search(0, 4000, when=_COUNTS)] = Field(
-            2000, ge=0, description="updates in which the KL weight rises from 0, likelihood nb"
+        kl_warmup: Annotated[int | None, Search(0, 4000)] = Field(
+            None,
+            ge=0,
+            description="updates in which the KL weight rises; default: 200, nb 2000",
         )
         prior: Annotated[
             Literal["standard", "learned_gaussian"],
@@ -67,7 +67,7 @@ class VAE(NetworkMethod):
 
         presets: ClassVar = {
             "quick": {"max_epochs": 60},
-            "faithful": HUANG_VAE | {"prior": "learned_gaussian"},
+            "faithful": HUANG_VAE | {"prior": "learned_gaussian", "kl_warmup": 200},
         }
 
     params: Params
@@ -82,5 +82,5 @@ class VAE(NetworkMethod):
             likelihood,
             p,
             learned_prior=p.prior == "learned_gaussian",
-            kl_warmup=p.count_warmup if facts["likelihood"] == "nb" else p.kl_warmup,
+            kl_warmup=_WARMUP.get(facts["likelihood"], 200),
         )

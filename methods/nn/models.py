@@ -113,8 +113,8 @@ class VariationalAutoencoder(Network):
     """Hidden layers and two linear heads give q(z) = N(μ, σ²); the embedding is μ.
 
     Minimises reconstruction + w · KL(q ‖ prior), w rising to ``kl_weight`` in ``kl_warmup``
-    updates (default: that of ``params``). The prior is N(0, 1) or a learned diagonal Gaussian.
-    Held-out losses take one fixed draw and the full weight.
+    updates, or in those of ``params`` where it has some. The prior is N(0, 1) or a learned
+    diagonal Gaussian. Held-out losses take one fixed draw and the full weight.
     """
 
     params: VAE.Params | SCALE.Params
@@ -126,7 +126,7 @@ class VariationalAutoencoder(Network):
         params: VAE.Params | SCALE.Params,
         *,
         learned_prior: bool = False,
-        kl_warmup: int | None = None,
+        kl_warmup: int = 200,
     ) -> None:
         super().__init__(likelihood, params)
         widths, n_latent = [n_features, *params.hidden], params.n_latent
@@ -136,7 +136,7 @@ class VariationalAutoencoder(Network):
         self.decoder = linear(n_latent, n_features)
         self.prior_mean = nn.Parameter(torch.zeros(n_latent), requires_grad=learned_prior)
         self.prior_log_var = nn.Parameter(torch.zeros(n_latent), requires_grad=learned_prior)
-        self.kl_warmup = params.kl_warmup if kl_warmup is None else kl_warmup
+        self.kl_warmup = kl_warmup if params.kl_warmup is None else params.kl_warmup
 
     def posterior(self, block: Block) -> tuple[Tensor, Tensor]:
         """Return μ and log σ², both (cells, d); log σ² is clamped to ± 15."""

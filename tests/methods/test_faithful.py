@@ -70,7 +70,7 @@ LEFT_OPEN = {
     "stacked_ae": {"max_epochs", "pretrain_epochs", "n_top_genes", "learning_rate_floor"},
     # Their code is a mean and a variance, their output a probability.
     # It has no counts.
-    "vae": {"max_epochs", "n_top_genes", "code_activation", "output", "count_warmup"},
+    "vae": {"max_epochs", "n_top_genes", "code_activation", "output"},
     "scale": {
         "max_epochs", "n_top_genes", "code_activation", "output", "n_components", "known_k",
     },

@@ -367,9 +367,12 @@ def test_vae_warm_up_and_prior():
     assert not model.prior_mean.requires_grad
 
 
-@pytest.mark.parametrize(("name", "updates"), [("nb", 8), ("bernoulli", 3), ("gaussian", 3)])
-def test_counts_have_a_warm_up_of_their_own(name: str, updates: int):
-    method = VAE(VAE.Params(kl_warmup=3, count_warmup=8))
+@pytest.mark.parametrize(
+    ("name", "given", "updates"),
+    [("nb", None, 2000), ("bernoulli", None, 200), ("gaussian", None, 200), ("nb", 8, 8)],
+)
+def test_counts_have_a_longer_warm_up(name: str, given: int | None, updates: int):
+    method = VAE(VAE.Params(kl_warmup=given))
     facts = {"features": list("abcd"), "likelihood": name}
     network = method.build(facts, make_likelihood(name, 4, method.params))
     assert network.kl_warmup == updates
