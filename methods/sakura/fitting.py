@@ -104,7 +104,6 @@ def fit_setup(
 def training_tables(model: SakuraModel, data: AnnData) -> dict[str, pd.DataFrame]:
     """Return ``splits`` (cells × splits, 0 or 1) and ``losses`` (a row an epoch and term)."""
     masks = {name: mask for name, mask in model.masks.items() if name != "all"}
-    masks["held_out"] = np.isin(np.arange(data.n_obs), model.held_out)
     index = pd.Index(data.obs_names, name="cell")
     splits = {name: mask.astype(np.int8) for name, mask in masks.items()}
     rows = [

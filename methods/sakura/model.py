@@ -355,12 +355,14 @@ class SakuraModel:
         training = np.flatnonzero(self.masks["train"])
         n_held_out = min(round(self.settings.validation * len(training)), len(training) - 1)
         rng = np.random.default_rng(derive_seed(seed, "held-out"))
-        self.held_out = held_out = np.sort(rng.permutation(training)[:n_held_out])
+        held_out = np.sort(rng.permutation(training)[:n_held_out])
         extra = np.arange(n_cells, n_rows)
-        return {
+        rows = {
             name: np.concatenate([np.setdiff1d(np.flatnonzero(mask), held_out), extra])
             for name, mask in self.masks.items()
-        }, held_out
+        }
+        self.masks.setdefault("held_out", np.isin(np.arange(n_cells), held_out))
+        return rows, held_out
 
     def _guide(self, name: str, kind: type) -> Guide:
         guides = {one.name: one for one in self.guidance.guides if isinstance(one, kind)}

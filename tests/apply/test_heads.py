@@ -170,6 +170,12 @@ def test_markers_knowledge_and_states_by_flag(files: Path, tmp_path: Path):
     assert (tmp_path / "short" / "model" / "epoch_1.pt").is_file()
     written = sorted(path.name for path in (tmp_path / "short" / "heads").iterdir())
     assert written == ["latent_main.csv", "signature_markers_one_two.csv"]
+    assert note(tmp_path / "short")["configuration"]["splits"]["held_out"] == 8
+    bench("transform", tmp_path / "short", files / "x.h5ad", "--heads", "--split", "held_out",
+          "--out", tmp_path / "held_out")  # fmt: skip
+    splits = pd.read_csv(tmp_path / "short" / "splits.csv", index_col="cell")
+    held_out = table(tmp_path / "held_out", "latent_main.csv")
+    assert list(held_out.index) == list(splits.index[splits["held_out"] == 1])
     longer = [*words, "--set", "sakura.max_epochs=4"]
     bench(*longer, "--out", tmp_path / "whole")
     bench(*longer, "--continue", tmp_path / "short", "--out", tmp_path / "again")
