@@ -129,9 +129,7 @@ results-scimta: setup
 	  -d $(SCIMTA_DATA),cellbench_3cl_batches,kang_donors --seeds 3 --out $(TABLES)/reports/scimta
 	$(call summary,scimta)
 
-# Genes and peaks of the same cells; the tasks on unseen cells are in docs/paired.md. The published
-# settings are not among them: 99 passes over the cells one by one take the 400 cells of the
-# simulation more than 15 minutes.
+# Genes and peaks of the same cells; the tasks on unseen cells are in docs/paired.md.
 PAIRED := sccrossrec,cca,pca_lsi,wnn,detection_rate,random,truth
 PAIRED_DATA := pairedtag,scicar_a549,sim_multiome[preset=links]
 
