@@ -42,10 +42,11 @@ class ScCrossRec(Method):
     sigmoids above 0.8. All genes and peaks are used, counts as they are. The program trains 99
     epochs and keeps the best on held-out cells; here training ends after 5 epochs without a
     better one (``patience=0``: all 99). An epoch takes about 50 ms of a core for each of twice the
-    training cells; the 479 of sim_multiome took 8 epochs, 4 minutes of a core. Corrections: cells, not graphs, are split, so that no
-    held-out cell was trained on; seeds are used; graphs with fewer than ten peaks use all of them;
-    static features come from training counts. A wrong pair joins a cell with any other cell. The
-    published one joins cells of two types, which needs labels (``neg_mode=label_easy``).
+    training cells: the 479 of sim_multiome took 8 epochs in 4 minutes. Corrections: cells, not
+    graphs, are split, so that no held-out cell was trained on; seeds are used; graphs with fewer
+    than ten peaks use all of them; static features come from training counts. A wrong pair joins a
+    cell with any other cell. The published one joins cells of two types, which needs labels
+    (``neg_mode=label_easy``).
 
     The default differs. Published weights lie between 0.083 and 0.155 whatever the scores, and
     pools of types match without any link. So neither shows which peak regulates a gene. Here
