@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.contract import is_paired
+from bench.contract import cells_of, is_paired
 from bench.data.file_names import display_name
 from bench.data.user_file import read_user_file
 from bench.digests import source_digest
@@ -86,7 +86,7 @@ def fit_file(
     _check_modality(chosen, dataset, data)
     if options.setup is not None:
         chosen = _read_setup(chosen, options.setup, data)
-    _prepare_training(chosen, options)
+    _prepare_training(chosen, options, data)
     if options.dry_run:
         _log_description(chosen)
         return None
@@ -174,7 +174,7 @@ def _read_setup(method: Method, path: Path, data: Any) -> Method:
     return configured
 
 
-def _prepare_training(method: Any, options: FitOptions) -> None:
+def _prepare_training(method: Any, options: FitOptions, data: Any) -> None:
     """Pass ``--insert``, ``--continue`` and ``--keep-every`` to the method, if given."""
     flags: dict[str, Any] = {"--insert": options.insert, "--continue": options.go_on}
     flags["--keep-every"] = options.keep_every
@@ -186,7 +186,8 @@ def _prepare_training(method: Any, options: FitOptions) -> None:
             f"{given[0]}: {method.name} always trains from start to end; leave it out.",
             code="not_supported",
         )
-    method.prepare_training(options.insert, options.go_on, options.keep_every)
+    features = list(cells_of(data).var_names)
+    method.prepare_training(options.insert, options.go_on, options.keep_every, features)
 
 
 def _log_description(method: Any) -> None:

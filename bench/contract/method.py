@@ -219,9 +219,9 @@ class Method(ABC):
         --heads``. ``split``: name of a split of the fit; only its cells.
     ``story_tables(data, path: Path) -> dict[str, pd.DataFrame]``
         Tables that a file in the method's own format (SAKURA: an inference story) requests.
-    ``prepare_training(insert: Sequence[str], go_on: Path | None, keep_every: int)``
-        Set which parts of other fits to insert (SAKURA's syntax), which fit to continue, and after
-        how many epochs a state is kept (0: never).
+    ``prepare_training(insert: Sequence[str], go_on: Path | None, keep_every: int, features)``
+        Set which parts of other fits to insert (SAKURA's syntax), which fit to continue, after
+        how many epochs a state is kept (0: never), and the names of all features of the file.
     ``predict_inputs(data: AnnData) -> dict[str, pd.DataFrame]``
         Predicted optional inputs of cells, scored on held-out cells: ``labels`` (the probability
         of each type) and ``proteins`` (a column a protein, in any unit).

@@ -60,6 +60,8 @@ class TrainingOptions:
     """File of a finished or kept state, from which the training continues."""
     parts: InsertedParts = field(default_factory=InsertedParts)
     """Parts of other models, copied into the network before the training."""
+    file_features: frozenset[str] = frozenset()
+    """Features of the file, also those that its preparation filters out."""
     kept: Path | None = None
     """Folder for the final state and the states of ``watch``; ``None``: no state is written."""
     watch: Watcher = _watch_nothing

@@ -52,14 +52,17 @@ def choose_features(data: AnnData, n_top: int | None, always: Sequence[str]) -> 
     return [str(name) for name in names[chosen]]
 
 
-def select(data: AnnData, features: Sequence[str]) -> Any:
+def select(data: AnnData, features: Sequence[str], filtered: Sequence[str] = ()) -> Any:
     """Return the columns ``features`` of ``data.X``, CSR or dense float32.
 
-    Raises ``DataError`` if one is missing.
+    Those in ``filtered`` are 0 if they are missing. Raises ``DataError`` if another is missing.
     """
     at = data.var_names.get_indexer(pd.Index(features))
-    if (at < 0).any():
-        lost = [feature for feature, where in zip(features, at, strict=True) if where < 0]
+    lost = [feature for feature, where in zip(features, at, strict=True) if where < 0]
+    if lost and set(lost) <= set(filtered):
+        found = sp.csr_matrix(data.X)[:, np.maximum(at, 0)]
+        return (found @ sp.diags((at >= 0).astype(np.float32))).tocsr()
+    if lost:
         raise DataError(
             f"the cells lack {len(lost)} of the {len(features)} features that the model reads "
             f"(the first is '{lost[0]}'); prepare them like the training cells.",

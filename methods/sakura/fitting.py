@@ -48,6 +48,7 @@ def training_options(request: TrainingRequest, context: Context) -> TrainingOpti
     return TrainingOptions(
         start=find_file(request.go_on, state=True) if request.go_on else None,
         parts=InsertedParts(parts),
+        file_features=request.features,
         kept=context.checkpoints and context.checkpoints / "kept",
         watch=StateKeeper(request.keep_every),
     )
@@ -68,6 +69,9 @@ def fit_sakura(method: SakuraUnguided, data: AnnData, context: Context) -> tuple
         "guides": ", ".join(one.name for one in guidance.guides),
         "left_out": " ".join(notes),
     }
+    if model.filtered:
+        lost = f"{len(model.filtered)} features of the other fit"
+        facts["filtered"] = f"{lost}, taken as 0 because too few cells have them"
     for line in notes:
         context.log(line)
     facts = {name: text for name, text in facts.items() if text}

@@ -32,6 +32,8 @@ class TrainingRequest:
     """Finished fit or kept state from which the training continues."""
     keep_every: int = 0
     """Epochs between two states that are kept; 0: none."""
+    features: frozenset[str] = frozenset()
+    """Features of the file, also those that its preparation filters out."""
 
 
 class SakuraUnguided(Method):
@@ -98,8 +100,9 @@ class SakuraUnguided(Method):
         return self._model
 
     def prepare_training(
-        self, insert: Sequence[str] = (), go_on: Path | None = None, keep_every: int = 0
-    ) -> None:
+        self, insert: Sequence[str] = (), go_on: Path | None = None, keep_every: int = 0,
+        features: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         """Set parts of other fits to insert, a fit to continue and states to keep.
 
         Parameters
@@ -110,8 +113,11 @@ class SakuraUnguided(Method):
             Folder of a finished fit, or the file of a kept state.
         keep_every
             Epochs between two states that are kept beside the model; 0: none.
+        features
+            Features of the file. Those that another fit reads and the preparation of this file
+            filters out are 0; features that the file lacks are refused.
         """
-        self.request = TrainingRequest(tuple(insert), go_on, keep_every)
+        self.request = TrainingRequest(tuple(insert), go_on, keep_every, frozenset(features))
 
     def configuration(self) -> dict[str, Any]:
         """Return settings, guides, sizes and splits of the fitted model as plain values."""

@@ -51,8 +51,9 @@ class SakuraModel:
     """Autoencoder guided by signatures and phenotypes.
 
     A fit sets ``features``, ``classes`` (by categorical phenotype), ``curves`` (losses by epoch),
-    ``term_losses`` (of each term by epoch), ``best_epoch``, ``cells`` (their names) and ``masks``
-    (cells of each split).
+    ``term_losses`` (of each term by epoch), ``best_epoch``, ``cells`` (their names), ``masks``
+    (cells of each split) and ``filtered`` (features of another fit that the preparation of these
+    data filters out; they are 0).
     """
 
     def __init__(self, settings: SakuraSettings, guidance: Guidance | None = None) -> None:
@@ -91,7 +92,9 @@ class SakuraModel:
         values = self._read_phenotypes(phenotypes or {}, data.n_obs)
         self.cells = [str(name) for name in data.obs_names]
         self.features = self._choose_features(data, options, start)
-        matrix = with_extra(select(data, self.features), self.features, self.guidance.extra_rows)
+        self.filtered = sorted(({*self.features} - {*data.var_names}) & options.file_features)
+        chosen = select(data, self.features, self.filtered)
+        matrix = with_extra(chosen, self.features, self.guidance.extra_rows)
         rows_of, held_out = self._splits(data.n_obs, matrix.shape[0], seed, splits or {})
         with seeded(seed, "network", device=device):
             self.network = self._build().to(device)
@@ -273,6 +276,7 @@ class SakuraModel:
         model._widths, model.cells = plain["widths"], saved["cell_names"]
         model.masks = {name: mask.numpy() for name, mask in saved["splits"].items()}
         model.epochs = len(saved["reported"]) if "reported" in saved else saved["epochs"]
+        model.filtered = saved.get("filtered", [])
         model.best_epoch, model.passes = saved["best_epoch"] or model.epochs, saved["passes"]
         model.network = model._build()
         model.network.load_state_dict(saved["network"])
@@ -292,9 +296,9 @@ class SakuraModel:
         }
 
     def _plain_cells(self) -> dict[str, Any]:
-        """Return names and splits of the cells of the fit."""
+        """Return names, splits and filtered features of the data of the fit."""
         splits = {name: torch.from_numpy(mask) for name, mask in self.masks.items()}
-        return {"cell_names": self.cells, "splits": splits}
+        return {"cell_names": self.cells, "splits": splits, "filtered": self.filtered}
 
     def _stages(self) -> tuple[Stage, ...]:
         return self.settings.resolved_stages(tuple(one.name for one in self.guidance.guides))
@@ -377,7 +381,9 @@ class SakuraModel:
 
     def evaluate(self, data: AnnData, function: Callable[[Tensor], Tensor]) -> np.ndarray:
         """Return ``function`` of the scaled features of all cells, without gradients."""
-        cells = as_cells(select(data, self.features), str(self.network.inputs.device))
+        cells = as_cells(
+            select(data, self.features, self.filtered), str(self.network.inputs.device)
+        )
         return encode(
             self.network, lambda block: function(self.network.scaler(block.inputs)), cells
         )

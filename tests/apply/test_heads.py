@@ -195,6 +195,27 @@ def test_markers_knowledge_and_states_by_flag(files: Path, tmp_path: Path):
     assert table(tmp_path / "known", "phenotype_age.csv").shape == (80, 4)
 
 
+def test_a_part_of_another_fit_reads_genes_that_no_new_cell_has(files: Path, tmp_path: Path):
+    cells = anndata.read_h5ad(files / "x.h5ad")
+    cells.X = sp.csr_matrix(cells.X.toarray() * (np.arange(30) != 7))
+    cells.write_h5ad(tmp_path / "new.h5ad")
+    words = ["--set", "sakura.markers=false", "--set", "sakura.max_epochs=1", "--no-umap"]
+    bench("fit", "sakura", files / "x.h5ad", *words, "--out", tmp_path / "first")
+    bench("fit", "sakura", tmp_path / "new.h5ad", *words, "--insert",
+          f"decoder={tmp_path / 'first'}", "--out", tmp_path / "second")  # fmt: skip
+    about = note(tmp_path / "second")
+    assert about["configuration"]["inputs"] == 30
+    assert about["notes"]["filtered"].startswith("1 features of the other fit, taken as 0")
+    bench("transform", tmp_path / "second", files / "x.h5ad", "--heads", "--out", tmp_path / "out")
+    assert table(tmp_path / "out", "reconstruction.csv").shape == (80, 30)
+    longer = [*words, "--set", "sakura.max_epochs=2", "--continue", tmp_path / "second"]
+    bench("fit", "sakura", tmp_path / "new.h5ad", *longer, "--out", tmp_path / "third")
+    fewer = cells[:, cells.var_names != "gene7"]
+    fewer.write_h5ad(tmp_path / "fewer.h5ad")
+    refused = ["fit", "sakura", tmp_path / "fewer.h5ad", *words, "--out", tmp_path / "no"]
+    assert error_code(*refused, "--insert", f"decoder={tmp_path / 'first'}") == "other_features"
+
+
 def test_other_methods_have_no_heads(files: Path, tmp_path: Path):
     fit = ["fit", "pca", files / "x.h5ad", "--no-umap", "--set", "pca.n_components=3"]
     assert error_code(*fit, "--keep-every", "2", "--out", tmp_path / "no") == "not_supported"
