@@ -48,13 +48,19 @@ class ScviParameters(Parameters):
         400, ge=1, description="most epochs; in proportion fewer with more than 20,000 cells"
     )
     early_stopping: bool = Field(
-        True, description="stop when the loss of held-out cells has not fallen for 45 epochs"
+        True,
+        description="stop when the loss of held-out cells has not fallen for 45 epochs (peaks: "
+        "50); the embedding is that of the last epoch",
     )
     use_batch: bool = Field(True, description="give the batch to the decoder, where there is one")
 
 
 class ScviMethod(Method):
-    """Base of the methods; a subclass names its model (``model``) and its options."""
+    """Base of the methods; a subclass names its model (``model``) and its options.
+
+    The weights are those of the last epoch, as in scvi-tools, not those of the lowest held-out
+    loss: on two chromatin sets these separated the types less well (docs/extras.md).
+    """
 
     modalities = frozenset({RNA})
     family = "autoencoder"
@@ -91,11 +97,12 @@ class ScviMethod(Method):
         self._batches = ["none"] if batch is None else sorted(set(map(str, batch)))
         parts = matrices_of(data)
         self._features = [list(part.var_names) for part in parts]
-        codes = self._batches[0] if batch is None else batch
-        cells = pack([part.X for part in parts], codes, self.least_cells)
-        self._model = train(self, cells, context)
+        names = self._batches[0] if batch is None else batch
+        cells = pack([part.X for part in parts], names, self.least_cells)
+        self._model, epochs = train(self, cells, context)
         size = sum(one.numel() for one in self._model.module.parameters())
-        return Fit(embed(self._model, cells)[: data.n_obs], n_parameters=size)
+        codes = embed(self._model, cells)[: data.n_obs]
+        return Fit(codes, n_parameters=size, notes={"epochs": epochs})
 
     def transform(self, data: Any) -> np.ndarray:
         """Return the code of new cells; the encoder does not see their batch."""

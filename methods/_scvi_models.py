@@ -41,11 +41,19 @@ class ReportEpochs(Callback):
 
     def __init__(self, context: Context, n_epochs: int) -> None:
         self._report, self._n_epochs = context.report, n_epochs
+        self._held_out_losses: list[float] = []
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         found = trainer.callback_metrics
         values = {name: float(found[key]) for name, key in _CURVES.items() if key in found}
+        self._held_out_losses.append(values.get("held_out_loss", np.inf))
         self._report(trainer.current_epoch + 1, self._n_epochs, **values)
+
+    @property
+    def note(self) -> str:
+        """How many epochs there were, and after which the held-out loss was lowest."""
+        lowest = int(np.argmin(self._held_out_losses)) + 1
+        return f"{len(self._held_out_losses)}, held-out loss lowest after {lowest}"
 
 
 def pack(blocks: Sequence[sp.csr_matrix], batch: Any, least: int) -> AnnData | MuData:
@@ -69,8 +77,8 @@ def pack(blocks: Sequence[sp.csr_matrix], batch: Any, least: int) -> AnnData | M
     return cells
 
 
-def train(method: ScviMethod, cells: AnnData | MuData, context: Context) -> Any:
-    """Return the trained model."""
+def train(method: ScviMethod, cells: AnnData | MuData, context: Context) -> tuple[Any, str]:
+    """Return the model with the weights of the last epoch, and a note on the epochs."""
     p = method.params
     n_epochs = min(p.max_epochs, max(1, round(p.max_epochs * _MOST_UPDATED_CELLS / cells.n_obs)))
     seed = derive_seed(context.seed, method.name)
@@ -78,15 +86,16 @@ def train(method: ScviMethod, cells: AnnData | MuData, context: Context) -> Any:
         warnings.simplefilter("ignore")
         scvi.settings.seed = seed  # of the split into training and held-out cells
         model = _new_model(method, cells)
+        epochs = ReportEpochs(context, n_epochs)
         own = "lr" in signature(model.train).parameters
         step = {"lr": p.learning_rate}
         model.train(
             max_epochs=n_epochs, accelerator="gpu" if context.device == "cuda" else "cpu",
             devices=1, early_stopping=p.early_stopping, check_val_every_n_epoch=1,
-            callbacks=[ReportEpochs(context, n_epochs)], enable_progress_bar=False,
+            callbacks=[epochs], enable_progress_bar=False,
             default_root_dir=str(context.scratch), **(step if own else {"plan_kwargs": step}),
         )  # fmt: skip
-    return model
+    return model, epochs.note
 
 
 def _new_model(method: ScviMethod, cells: AnnData | MuData) -> Any:
