@@ -366,6 +366,10 @@ class SakuraModel:
             for name, mask in self.masks.items()
         }
         self.masks.setdefault("held_out", np.isin(np.arange(n_cells), held_out))
+        trained = {task.split for stage in self._stages() for task in stage.tasks}
+        if "train" not in trained:  # The deciles of the settings are not what was done.
+            for name in {"train", "test"} - {*given}:
+                del self.masks[name]
         return rows, held_out
 
     def _guide(self, name: str, kind: type) -> Guide:

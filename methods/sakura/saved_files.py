@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from .guidance import Phenotype
     from .model import SakuraModel
 
+_OF_ONE_STAGE = frozenset(
+    {"schedule", "batch_size", "max_epochs", "max_ticks", "train_deciles", "patience"}
+)
+"""Settings that stages replace."""
 _MODEL_FOLDERS = ("model", "", "artifacts/model")
 
 
@@ -129,6 +133,8 @@ def configuration(model: SakuraModel) -> dict[str, Any]:
     settings = plain["settings"]
     if settings["n_top_features"] is None:
         settings["n_top_features"] = "all"
+    if settings["stages"]:
+        settings = {name: value for name, value in settings.items() if name not in _OF_ONE_STAGE}
     return {
         "settings": settings,
         "signatures": plain["signatures"],

@@ -65,7 +65,12 @@ def test_the_note_says_what_was_trained(files: Path):
     assert about["params"] == {}
     names = [one["name"] for one in about["configuration"]["signatures"]]
     assert names == ["cd8", "rare"]
-    assert about["configuration"]["splits"]["overall_test"] == 40
+    assert about["configuration"]["splits"] == {
+        "all": 80, "overall_train": 40, "overall_test": 40, "signature_rare_train": 32,
+        "signature_rare_test": 8, "held_out": 0,
+    }  # fmt: skip
+    assert not {"schedule", "batch_size", "max_epochs", "max_ticks", "patience"} & settings.keys()
+    assert settings["stages"][0]["max_ticks"] == 12
     splits = pd.read_csv(files / "fit" / "splits.csv", index_col="cell")
     assert splits["overall_train"].sum() == 40
     assert (splits["overall_train"] + splits["overall_test"] == 1).all()
