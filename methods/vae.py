@@ -55,7 +55,7 @@ class VAE(NetworkMethod):
         kl_weight: Annotated[float, Search(0.1, 1.0)] = Field(
             1.0, ge=0, description="weight of the KL term after the warm-up"
         )
-        kl_warmup: Annotated[int | None, Search(0, 4000)] = Field(
+        kl_warmup: int | None = Field(
             None,
             ge=0,
             description="updates in which the KL weight rises; default: 200, nb 2000",

@@ -5,7 +5,7 @@ vae:
   hidden: ["128", "512-64"]                 # values to choose from
   max_epochs: {low: 50, high: 400, step: 50}
   prior: standard                           # this value, not searched
-  kl_warmup: null                           # its default, not searched
+  kl_weight: null                           # its default, not searched
   weight_decay: {low: 1e-6, high: 1e-3, log: true, zero: true, when: {prior: [standard]}}
 """
 

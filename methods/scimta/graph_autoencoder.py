@@ -89,6 +89,7 @@ class GraphAutoencoder(Method):
     def impute(self, data: AnnData) -> np.ndarray:
         """Return the expected counts of the cells of the fit, (cells, genes).
 
-        Raises ``DataError`` for other cells: codes depend on the whole graph.
+        Those of the count decoder or, with z-scores as target, the means of a cell's neighbours in
+        the embedding. Raises ``DataError`` for other cells: codes depend on the whole graph.
         """
         return self.fitted.impute(data)

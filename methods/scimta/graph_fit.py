@@ -157,7 +157,23 @@ class GraphFit(ABC):
         return self.expected_counts()
 
     def expected_counts(self) -> np.ndarray:
-        return self.batches.expected_counts(self.model)
+        """Return expected counts of the cells of the fit, (cells, genes), float32.
+
+        Those of the count decoder. A decoder of z-scores has none; the proportions of a cell are
+        then the means of its neighbours in the embedding, itself included.
+        """
+        if self.params.expression_target == "counts":
+            return self.batches.expected_counts(self.model)
+        cells = self.batches.cells
+        codes = self.batches.codes(self.model).cpu().numpy()
+        graph = neighbors(
+            codes, self.params.n_neighbors, metric="euclidean", seed=0, parity=True,
+            approximate=self.in_parts(cells.n_cells),
+        )  # fmt: skip
+        totals = np.asarray(cells.counts.sum(axis=1), dtype=np.float64).ravel()
+        shares = sp.diags(1.0 / np.maximum(totals, 1.0)) @ cells.counts
+        weights = sp.diags(totals / np.asarray(graph.sum(axis=1)).ravel()) @ graph
+        return (weights @ shares).toarray().astype(np.float32)
 
     def check_cells(self, data: AnnData) -> None:
         """Raise ``DataError`` unless these are the cells of the fit."""

@@ -151,8 +151,14 @@ PUBLISHED = {
 
 
 class ScTAGParams(GraphParameters):
-    """Parameters of scTAG."""
+    """Parameters of scTAG; its graph and its target are the published ones."""
 
+    published_graph: bool = Field(
+        True, description="directed neighbours with self-edges, as in the published program"
+    )
+    expression_target: Literal["counts", "scores"] = Field(
+        "scores", description="target of the count decoder; z-scores as published"
+    )
     conv_hops: Annotated[int, Search(1, 3)] = Field(
         3, ge=1, le=5, description="powers of the graph in a convolution"
     )
@@ -163,8 +169,11 @@ class ScTAGParams(GraphParameters):
 
 
 class ScIMTAParams(SurfingParameters):
-    """Parameters of scIMTA."""
+    """Parameters of scIMTA; its target is the published one."""
 
+    expression_target: Literal["counts", "scores"] = Field(
+        "scores", description="target of the count decoder; z-scores as published"
+    )
     gamma: Annotated[float, Search(0.05, 0.9)] = Field(
         0.25, ge=0, le=1, description="weight of the graphs; the counts have 1 - gamma"
     )

@@ -32,6 +32,11 @@ class ScIMTA(GraphAutoencoder):
     of the default. Genes are ranked on cells scaled to 10,000 counts, since the imputation is of
     these values.
 
+    The default has the published target, z-scores: of four settings of graph and target it was the
+    best on 500 cells each of zeisel_200genes, mouse_bladder_2100, kang_ifnb and three simulations
+    with one dominant type. Held-out counts are then predicted by the means of a cell's neighbours
+    in the embedding.
+
     There is no code for new cells, as in :class:`.ScMGCA`. ``impute_mask`` separates zeros that
     stay from filled zeros. Imputed values are a result and no input. Genes without a correlation
     beyond chance, or in modules of fewer than ``min_community`` genes, belong to no community.

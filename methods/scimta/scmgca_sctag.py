@@ -64,11 +64,14 @@ class ScTAG(GraphAutoencoder):
     reach ``conv_hops`` steps, and the counts follow a zero-inflated negative binomial with the
     cell's depth in its mean. There is no code for new cells either.
 
-    The default differs from the publication as that of :class:`ScMGCA` does; ``preset=faithful``
-    restores it. Further differences: the published library applies every power of the graph to the
-    inputs alone, so that its three hops are one (``conv_hops`` 1); the targets are z-scores, of
-    which negative ones count as 0; the first clusters are spectral. The published term on
-    distances between codes has weight zero and is left out.
+    The default has the published graph and target: directed neighbours with self-edges, and
+    z-scores, of which negative ones count as 0. Of four settings these were the best on 500 cells
+    each of zeisel_200genes, mouse_bladder_2100, kang_ifnb and three simulations with one dominant
+    type. Otherwise it differs from the publication as that of :class:`ScMGCA` does;
+    ``preset=faithful`` restores it. Further differences: the published library applies every power
+    of the graph to the inputs alone, so that its three hops are one (``conv_hops`` 1); the first
+    clusters are spectral. The published term on distances between codes has weight zero and is
+    left out.
     """
 
     name = "sctag"
