@@ -13,12 +13,14 @@ import scipy.sparse as sp
 from scipy.sparse.linalg import LinearOperator, eigsh
 from sklearn.preprocessing import normalize
 
+from bench.seeds import derive_seed
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
 def cosine_spectrum(values: sp.csr_matrix, n_components: int, seed: int) -> dict[str, Any]:
-    """Return the arrays for :func:`embed`, from cells × features.
+    """Return the arrays for :func:`embed`, from cells × features; at most cells - 2 components.
 
     ``weight`` and ``total`` of each feature, ``eigenvalues`` above zero, largest first, and
     ``map``, features × components, from cells of length 1 to unscaled components.
@@ -36,8 +38,10 @@ def cosine_spectrum(values: sp.csr_matrix, n_components: int, seed: int) -> dict
         return scaled @ (scaled.T @ column) - inverse * column
 
     operator = LinearOperator((n_cells, n_cells), matvec=product, dtype=np.float64)
-    start = np.random.default_rng(seed).standard_normal(n_cells)
-    eigenvalues, vectors = eigsh(operator, k=n_components, which="LA", v0=start)
+    rng = np.random.default_rng(derive_seed(seed, "spectral"))
+    eigenvalues, vectors = eigsh(
+        operator, k=min(n_components, n_cells - 2), which="LA", v0=rng.standard_normal(n_cells)
+    )
     order = [i for i in np.argsort(-eigenvalues) if eigenvalues[i] > 0]
     return {
         "weight": weight, "total": total, "eigenvalues": eigenvalues[order],

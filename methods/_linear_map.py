@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import warnings
+from typing import TYPE_CHECKING, Any
 
 from ._fitted_arrays import ArrayState
 from ._preparations import LikePCA
@@ -23,3 +24,13 @@ class LinearMap(ArrayState, LikePCA):
     def transform(self, data: AnnData) -> np.ndarray:
         arrays = self.arrays_for(data)
         return (data.X @ arrays["matrix"] - arrays["offset"]).astype("float32")
+
+
+def fit_model(model: Any, values: np.ndarray) -> Any:
+    """Return a model of scikit-learn fitted to dense doubles, without its warnings.
+
+    That it did not converge is in the notes of a fit or to be seen in its curve.
+    """
+    dense = values.toarray() if hasattr(values, "toarray") else values
+    with warnings.catch_warnings(action="ignore"):
+        return model.fit(dense.astype("float64"))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import muon
 import numpy as np
+import pandas as pd
 import scanpy as sc
 import scipy.sparse as sp
 from anndata import AnnData
@@ -11,10 +14,30 @@ from mudata import MuData
 from scipy.sparse.linalg import eigsh
 from sklearn.preprocessing import normalize
 
+from bench.contract import Fit
+from bench.scoring.clustering import graph_communities
+from bench.seeds import derive_seed
+
 from ._global_generators import seed_global_generators
+
+if TYPE_CHECKING:
+    from .wnn import WNN
 
 _SMALLEST_GAP = 1e-3
 """Eigenvalues of the Laplacian below this count as zero."""
+
+
+def fit_graph(scores: dict[str, np.ndarray], params: WNN.Params, seed: int) -> Fit:
+    """Return the fit of ``wnn`` for scores of ``rna`` and ``atac``, cells × components each."""
+    graph, weights = multimodal_graph(scores, params.n_neighbors, derive_seed(seed, "wnn"))
+    return Fit(
+        commute_time_embedding(graph, params.n_eigenvectors, derive_seed(seed, "eigenmap")),
+        labels={
+            "wnn_leiden": graph_communities(graph, params.resolution, derive_seed(seed, "leiden"))
+        },
+        tables={"modality_weights": pd.DataFrame(weights)},
+        notes={"mean weight of RNA": f"{weights['rna'].mean():.2f}"},
+    )
 
 
 def multimodal_graph(

@@ -51,9 +51,7 @@ class DiffusionMap(LikePCA):
         p = self.params
         cells = AnnData(self.components(data.X, context))
         n_neighbors = min(p.n_neighbors, data.n_obs - 1)
-        sc.pp.neighbors(
-            cells, n_neighbors=n_neighbors, use_rep="X", method="gauss", transformer="sklearn"
-        )
+        sc.pp.neighbors(cells, n_neighbors, use_rep="X", method="gauss", transformer="sklearn")
         n_comps = min(p.n_diffusion, data.n_obs - 3) + 1
         sc.tl.diffmap(cells, n_comps=n_comps, random_state=derive_seed(context.seed, "diffmap"))
         eigenvalues = cells.uns["diffmap_evals"][1:].astype("float64")

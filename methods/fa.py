@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -10,7 +9,7 @@ from pydantic import Field
 from bench.contract import RNA, Context, Fit, Search
 from bench.seeds import derive_seed
 
-from ._linear_map import LinearMap
+from ._linear_map import LinearMap, fit_model
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -47,13 +46,11 @@ class FactorAnalysisScores(LinearMap):
         from sklearn.decomposition import FactorAnalysis
 
         p = self.params
-        model = FactorAnalysis(
+        analysis = FactorAnalysis(
             min(p.n_components, min(data.shape) - 1), max_iter=p.max_iter, tol=p.tol,
             iterated_power=10, random_state=derive_seed(context.seed, "fa"),
         )  # fmt: skip
-        with warnings.catch_warnings(action="ignore"):  # no convergence: seen in the curve
-            values = data.X if isinstance(data.X, np.ndarray) else data.X.toarray()
-            model.fit(values.astype(np.float64))
+        model = fit_model(analysis, data.X)
         for step, value in enumerate(model.loglike_, start=1):
             context.report(step, p.max_iter, loss=-value)
         weighted = model.components_ / model.noise_variance_

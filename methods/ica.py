@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -10,7 +9,7 @@ from pydantic import Field
 from bench.contract import Context, Fit, Search
 from bench.seeds import derive_seed
 
-from ._linear_map import LinearMap
+from ._linear_map import LinearMap, fit_model
 from .pca import decompose
 
 if TYPE_CHECKING:
@@ -46,18 +45,14 @@ class IndependentComponents(LinearMap):
 
         p = self.params
         pca, scores = decompose(data.X, p.n_components, context.seed)
-        model = FastICA(
+        ica = FastICA(
             whiten="unit-variance", max_iter=p.max_iter, tol=p.tol,
             random_state=derive_seed(context.seed, "ica"),
         )  # fmt: skip
-        with warnings.catch_warnings(action="ignore"):  # no convergence: in the notes
-            model.fit(scores.astype("float64"))
+        model = fit_model(ica, scores)
         unmixing = (model.components_ * np.linalg.norm(model.mixing_, axis=0)[:, None]).T
         matrix = pca.components_.T @ unmixing
         offset = pca.mean_ @ matrix + model.mean_ @ unmixing
         end = "converged" if model.n_iter_ < p.max_iter else "all, not converged"
-        return Fit(
-            self.apply_map(data, matrix, offset),
-            n_parameters=int(matrix.size + offset.size),
-            notes={"iterations": f"{model.n_iter_}, {end}"},
-        )
+        size, notes = matrix.size + offset.size, {"iterations": f"{model.n_iter_}, {end}"}
+        return Fit(self.apply_map(data, matrix, offset), n_parameters=int(size), notes=notes)

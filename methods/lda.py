@@ -17,12 +17,10 @@ if TYPE_CHECKING:
 
 
 class LatentDirichletTopics(ArrayState, CountFactors):
-    """Topics of binarised peaks or of counts (Bravo González-Blas et al. 2019: cisTopic).
+    """cisTopic's model of peaks or counts: the embedding is the mixture of topics of each cell.
 
-    Each cell is a mixture of topics, each topic a distribution over features; the embedding is the
-    mixture. Priors are cisTopic's: Dirichlet(50 / topics) and Dirichlet(0.1). It is fitted by
-    scikit-learn's online variational Bayes, not by Gibbs sampling. The number of topics is that
-    which predicts half of the counts of held-out cells best; cisTopic leaves it to the user.
+    Fitted by online variational Bayes, not by Gibbs sampling. The number of topics is that which
+    predicts half of the counts of held-out cells best; cisTopic leaves it to the user.
     """
 
     name = "lda"
@@ -37,7 +35,6 @@ class LatentDirichletTopics(ArrayState, CountFactors):
         """Parameters of the topics."""
 
         presets = {"quick": {"n_components": 10, "max_epochs": 4}}
-
         n_components: Annotated[int, Search(5, 50, log=True, zero=True)] = Field(
             0, ge=0, description="topics; 0: 5, 10, 20 or 40, by held-out counts"
         )

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from bench.contract import ATAC, RNA, Context, DatasetInfo, Fit, Method, Parameters, Search
-from bench.seeds import derive_seed
+from bench.contract import ATAC, RNA, Context, DatasetInfo, Fit, Method, Parameters, Recipe, Search
 
 from ._fitted_arrays import ArrayState
 from ._preparations import logarithms_or_peaks
@@ -16,16 +15,12 @@ if TYPE_CHECKING:
     import numpy as np
     from anndata import AnnData
 
-    from bench.contract import Recipe
-
 
 class SpectralEmbedding(ArrayState, Method):
-    """Eigenvectors of the graph Laplacian of cosine similarities, matrix-free (Zhang et al. 2024).
+    """Eigenvectors of the graph Laplacian of cosine similarities (Zhang et al. 2024).
 
-    Cells are binarised peaks weighted by log(n / (1 + count)). The similarities are never
-    computed, only their products with vectors. Eigenvectors are multiplied by the root of their
-    eigenvalue, so that the number of them matters little. A new cell is embedded as if it were one
-    of the fit. Genes: logarithms of variable genes instead of peaks.
+    Of binarised peaks weighted by log(n / (1 + count)), or of logarithms of variable genes; times
+    the root of the eigenvalue, so that their number matters little. New cells: as of the fit.
     """
 
     name = "spectral"
@@ -55,11 +50,9 @@ class SpectralEmbedding(ArrayState, Method):
         """Return the weighted eigenvectors, (cells, n_components or fewer)."""
         from ._cosine_laplacian import cosine_spectrum
 
-        seed = derive_seed(context.seed, "spectral")
-        n_components = min(self.params.n_components, data.n_obs - 2)
-        arrays = cosine_spectrum(data.X, n_components, seed)
+        arrays = cosine_spectrum(data.X, self.params.n_components, context.seed)
         self.store_arrays(arrays, data)
-        return Fit(self.transform(data), n_parameters=int(self._arrays["map"].size))
+        return Fit(self.transform(data), n_parameters=int(arrays["map"].size))
 
     def transform(self, data: AnnData) -> np.ndarray:
         from ._cosine_laplacian import embed

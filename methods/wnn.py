@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from bench.contract import Context, Fit, Search
-from bench.seeds import derive_seed
 
 from ._paired_baseline import PairedBaseline
 
@@ -18,11 +18,10 @@ if TYPE_CHECKING:
 class WNN(PairedBaseline):
     """Eigenvectors of the weighted-nearest-neighbour graph.
 
-    Scores of ``pca`` and ``lsi``, in unit rows, give a graph of each modality.
-    ``muon.pp.neighbors`` weighs both by how well neighbours in one predict the cell in the other.
-    Eigenvectors are scaled so that distances follow the commute time of a random walk (Qiu and
-    Hancock 2007, doi:10.1109/TPAMI.2007.1103). ``wnn_leiden`` are Leiden clusters on the graph.
-    New cells are not in the graph: there is no ``transform``.
+    Scores of ``pca`` and ``lsi``, in unit rows, give a graph of each modality. Both are weighed by
+    how well neighbours in one predict the cell in the other. Distances follow the commute time of
+    a random walk (Qiu and Hancock 2007, doi:10.1109/TPAMI.2007.1103). ``wnn_leiden`` are Leiden
+    clusters on the graph. New cells are not in it: there is no ``transform``.
     """
 
     name = "wnn"
@@ -49,23 +48,9 @@ class WNN(PairedBaseline):
 
     def fit(self, data: MuData, context: Context) -> Fit:
         """Return the eigenvectors, (cells, n_eigenvectors), and the communities of the graph."""
-        import pandas as pd
+        from ._neighbor_graph import fit_graph
 
-        from bench.scoring.clustering import graph_communities
-
-        from ._neighbor_graph import commute_time_embedding, multimodal_graph
-
-        p, seed = self.params, context.seed
         rna, atac, n_parameters = self.fit_parts(data, context)
-        graph, weights = multimodal_graph(
-            {"rna": rna, "atac": atac}, p.n_neighbors, derive_seed(seed, "wnn")
-        )
-        points = commute_time_embedding(graph, p.n_eigenvectors, derive_seed(seed, "eigenmap"))
-        labels = graph_communities(graph, p.resolution, derive_seed(seed, "leiden"))
-        return Fit(
-            points,
-            labels={"wnn_leiden": labels},
-            tables={"modality_weights": pd.DataFrame(weights, data.obs_names)},
-            n_parameters=n_parameters,
-            notes={"mean weight of RNA": f"{weights['rna'].mean():.2f}"},
-        )
+        fit = fit_graph({"rna": rna, "atac": atac}, self.params, context.seed)
+        fit.tables["modality_weights"].index = data.obs_names
+        return replace(fit, n_parameters=n_parameters)
