@@ -253,7 +253,7 @@ def test_a_real_engine_walls_limits_and_ends_its_container(here: Path):
     Path("eat.sh").write_text("dd if=/dev/zero of=/dev/null bs=900M count=5\n")
     eats = rows(add("eats", "sh eat.sh {out}", IMAGE), "--memory", "0.1").loc["eats"]
     assert eats["status"] == "oom", eats["reason"]
-    hangs = rows(add("hangs", "sleep 600 {out}", IMAGE), "--timeout", "5").loc["hangs"]
+    hangs = rows(add("hangs", "sh -c 'sleep 600 # {out}'", IMAGE), "--timeout", "5").loc["hangs"]
     assert hangs["status"] == "timeout", hangs["reason"]
     left = subprocess.run([engine, "ps", "--all", "--quiet", "--filter", f"ancestor={image}"],
                           capture_output=True, text=True, check=True)  # fmt: skip
