@@ -188,9 +188,11 @@ def _add_clusterings(
         scores.clusters["kmeans"] = labels
         scores.facts["kmeans/k"] = float(k)
     scores.clusters["leiden"] = clustering.leiden(points, derive_seed(seed, "score", "leiden"))
+    approximate = clustering.neighbor_facts(len(points))
     scores.facts |= {
         "leiden/n_neighbors": float(clustering.N_NEIGHBORS),
         "leiden/resolution": clustering.RESOLUTION,
+        **{f"leiden/{name}": fact for name, fact in approximate.items()},
     }
     for name, labels in own_labels.items():
         key = key_part(name, {*RESERVED, *scores.clusters})

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score, homogeneity_score
 
-from bench.scoring.clustering import connectivities, kmeans, leiden, nearest_neighbors
+from bench.scoring import clustering
+from bench.scoring.clustering import (
+    connectivities,
+    kmeans,
+    leiden,
+    nearest_neighbors,
+    sampled_neighbors,
+)
 
 
 @pytest.fixture(scope="module")
@@ -143,3 +150,68 @@ def test_connectivities_equal_scanpy(blobs):
     adata = AnnData(blobs[0].astype(np.float32))
     sc.pp.neighbors(adata, n_neighbors=15, use_rep="X")
     assert abs(connectivities(adata.X) - adata.obsp["connectivities"]).max() < 1e-4
+
+
+@pytest.fixture
+def many(monkeypatch):
+    """Points of three types that count as too many for an exact search of all neighbours."""
+    monkeypatch.setattr(clustering, "EXACT_CELLS", 500)
+    rng = np.random.default_rng(2)
+    types = rng.integers(0, 3, 1500)
+    return rng.normal(size=(1500, 6)) + 3 * np.eye(3, 6)[types], types
+
+
+@pytest.mark.slow  # the search compiles for half a minute, like that of the next tests
+def test_neighbors_of_many_cells_are_nearly_the_exact_ones(many, monkeypatch):
+    points, _ = many
+    indices, distances = nearest_neighbors(points, 14, seed=1)
+    again, _ = nearest_neighbors(points, 14, seed=1)
+    np.testing.assert_array_equal(indices, again)
+    assert not (indices == np.arange(1500)[:, None]).any()
+    monkeypatch.setattr(clustering, "EXACT_CELLS", 5000)
+    exact, exact_distances = nearest_neighbors(points, 14, seed=1)
+    assert np.mean([np.isin(*rows).mean() for rows in zip(indices, exact, strict=True)]) > 0.99
+    np.testing.assert_allclose(distances.mean(), exact_distances.mean(), rtol=1e-3)
+    assert (np.diff(distances, axis=1) >= 0).all()
+
+
+@pytest.mark.slow
+def test_neighbors_of_many_cells_in_a_reference(many, monkeypatch):
+    points, _ = many
+    reference = np.random.default_rng(0).random(1500) < 0.8
+    indices, _ = nearest_neighbors(points, 5, seed=1, reference=reference)
+    assert reference[indices].all()
+    monkeypatch.setattr(clustering, "EXACT_CELLS", 5000)
+    exact, _ = nearest_neighbors(points, 5, seed=1, reference=reference)
+    assert np.mean([np.isin(*rows).mean() for rows in zip(indices, exact, strict=True)]) > 0.98
+
+
+@pytest.mark.slow
+def test_many_equal_points_have_neighbours_at_distance_zero(many):
+    points = np.eye(2)[np.random.default_rng(0).integers(0, 2, 900)]
+    indices, distances = nearest_neighbors(points, 14, seed=1)
+    assert (indices >= 0).all()
+    assert (distances == 0).all()
+    assert not (indices == np.arange(900)[:, None]).any()
+
+
+@pytest.mark.slow
+def test_leiden_finds_the_same_in_approximate_neighbours(many, monkeypatch):
+    points, _ = many
+    found = leiden(points, 0)
+    monkeypatch.setattr(clustering, "EXACT_CELLS", 5000)
+    assert adjusted_rand_score(found, leiden(points, 0)) > 0.9
+
+
+def test_sampled_cells_have_their_exact_neighbours_among_all(many, monkeypatch):
+    points, types = many
+    monkeypatch.setattr(clustering, "SAMPLED_CELLS", 90)
+    cells, indices, distances = sampled_neighbors(points, 7, seed=3)
+    assert len(np.unique(cells)) == 90
+    of_types, _, _ = sampled_neighbors(points, 7, seed=3, labels=types)
+    assert np.bincount(types[of_types]).tolist() == [30, 30, 30]
+    monkeypatch.setattr(clustering, "EXACT_CELLS", 5000)
+    every, exact, exact_distances = sampled_neighbors(points, 7, seed=3)
+    np.testing.assert_array_equal(every, np.arange(1500))
+    np.testing.assert_array_equal(indices, exact[cells])
+    np.testing.assert_allclose(distances, exact_distances[cells], atol=1e-7)

@@ -5,18 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from bench.contract import UndefinedMetric
-from bench.scoring.clustering import nearest_neighbors
+from bench.scoring.clustering import sample_facts, sampled_neighbors
 
 from ._conditions import require_distinct_points
 
 PERPLEXITY = 30
 
 
-def median_lisi(embedding: np.ndarray, codes: np.ndarray, *, seed: int) -> float:
-    """Return the median over cells of LISI, 1 to the number of labels.
+def median_lisi(
+    embedding: np.ndarray, codes: np.ndarray, *, seed: int
+) -> tuple[float, dict[str, str | float]]:
+    """Return the median over cells of LISI, 1 to the number of labels, and facts.
 
     LISI = 1 / Σ_l p_l², p_l the weight of label l among the 89 nearest other cells under a kernel
     exp(-beta d) of perplexity 30. ``codes`` are 0 … n_labels - 1, shape (n_cells,).
+
+    The fact ``cells`` is the size of a sample of the cells, see :func:`sampled_neighbors`.
 
     Raises ``UndefinedMetric`` for fewer than 10 cells, or if all points are equal.
     """
@@ -24,13 +28,14 @@ def median_lisi(embedding: np.ndarray, codes: np.ndarray, *, seed: int) -> float
         raise UndefinedMetric("fewer than 10 cells")
     require_distinct_points(embedding)
     size = min(3 * PERPLEXITY, len(codes))
-    indices, distances = nearest_neighbors(embedding, size - 1, seed=seed)
+    cells, indices, distances = sampled_neighbors(embedding, size - 1, seed=seed)
     weights = _weights(distances, np.log(size / 3))
     simpson = sum(
         (weights * (codes[indices] == number)).sum(axis=1) ** 2
         for number in range(codes.max() + 1)
     )
-    return float(np.median(1.0 / simpson))
+    facts = sample_facts(cells, len(codes))
+    return float(np.median(1.0 / simpson)), facts
 
 
 def _weights(distances: np.ndarray, entropy: float) -> np.ndarray:

@@ -21,7 +21,8 @@ def clisi(embedding: np.ndarray, true: Any, *, seed: int) -> MetricResult:
     -----
     With fewer than 90 cells all other cells are neighbours, with perplexity n / 3. The median
     hides small types, and with many types every sensible embedding is near 1: compare the third
-    digit, or ``knn_purity``. Fact: ``types``.
+    digit, or ``knn_purity``. Above 50,000 cells it is the median over a sample of 10,000, drawn
+    with the seed. Facts: ``types``, ``cells`` (of a sample).
 
     Raises
     ------
@@ -35,8 +36,8 @@ def clisi(embedding: np.ndarray, true: Any, *, seed: int) -> MetricResult:
     n_types = types.max() + 1
     if n_types < 2:
         raise UndefinedMetric("all cells have the same true type")
-    lisi = median_lisi(embedding, types, seed=seed)
-    return (n_types - lisi) / (n_types - 1.0), {"types": float(n_types)}
+    lisi, facts = median_lisi(embedding, types, seed=seed)
+    return (n_types - lisi) / (n_types - 1.0), facts | {"types": float(n_types)}
 
 
 METRIC = Metric(

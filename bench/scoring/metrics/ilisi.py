@@ -21,7 +21,9 @@ def ilisi(embedding: np.ndarray, true: Any, batch: Any, *, seed: int) -> MetricR
     -----
     With fewer than 90 cells all other cells are neighbours, with perplexity n / 3. Even perfect
     mixing stays below 1 (about 0.85 for three equal batches), as the neighbours are a sample. The
-    types are not used: different composition of the batches lowers it. Fact: ``batches``.
+    types are not used: different composition of the batches lowers it. Above 50,000 cells it is
+    the median over a sample of 10,000, drawn with the seed. Facts: ``batches``, ``cells`` (of a
+    sample).
 
     Raises
     ------
@@ -33,8 +35,8 @@ def ilisi(embedding: np.ndarray, true: Any, batch: Any, *, seed: int) -> MetricR
 
     batches = batch_codes(batch)
     n_batches = batches.max() + 1
-    lisi = median_lisi(embedding, batches, seed=seed)
-    return (lisi - 1.0) / (n_batches - 1.0), {"batches": float(n_batches)}
+    lisi, facts = median_lisi(embedding, batches, seed=seed)
+    return (lisi - 1.0) / (n_batches - 1.0), facts | {"batches": float(n_batches)}
 
 
 METRIC = Metric(
