@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 
+MANY_CELLS = 50_000
+"""Most cells of a dense matrix that is decomposed as a whole."""
+
+
 class PrincipalComponents(ArrayState, Method):
     """Principal components of scaled log-normalised variable genes (Luecken and Theis 2019).
 
@@ -93,7 +97,11 @@ class PrincipalComponents(ArrayState, Method):
 def decompose(
     matrix: np.ndarray | sp.csr_matrix, n_components: int, seed: int
 ) -> tuple[sklearn.decomposition.PCA, np.ndarray]:
-    """Return the PCA of ``matrix`` and the scores, (cells, components), float32."""
+    """Return the PCA of ``matrix`` and the scores, (cells, components), float32.
+
+    Of dense matrices of more than 50,000 cells, which a solver would copy, it is computed from the
+    covariance of the features.
+    """
     from sklearn.decomposition import PCA
 
     model = PCA(
@@ -101,4 +109,8 @@ def decompose(
         svd_solver="arpack",
         random_state=derive_seed(seed, "pca"),
     )
+    if len(matrix.shape) == 2 and matrix.shape[0] > MANY_CELLS and not hasattr(matrix, "indptr"):
+        from ._covariance import fit_by_covariance
+
+        return model, fit_by_covariance(model, matrix)
     return model, model.fit_transform(matrix).astype("float32")

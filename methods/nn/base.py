@@ -71,8 +71,7 @@ class NetworkMethod(Method):
         """Return the names of the features and of the likelihood, for :meth:`build`."""
         name: str = self.params.likelihood
         if name == "auto":
-            binary = data.X.min() >= 0 and data.X.max() <= 1
-            name = "bernoulli" if binary else self.rna_likelihood
+            name = "bernoulli" if _within_one(data.X) else self.rna_likelihood
         return {"features": list(data.var_names), "likelihood": name}
 
     def fit(self, data: AnnData, context: Context) -> Fit:
@@ -100,3 +99,13 @@ class NetworkMethod(Method):
         from .fitted_network import load_network
 
         self.fitted = load_network(self, path)
+
+
+def _within_one(matrix: Any) -> bool:
+    """Return whether all values lie between 0 and 1; the matrix is read in blocks."""
+    from bench.prepare.blocks import stored_values
+
+    return all(
+        values.min(initial=0) >= 0 and values.max(initial=0) <= 1
+        for values in stored_values(matrix)
+    )

@@ -11,13 +11,17 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from bench.prepare.blocks import release_pages
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from anndata import AnnData
 
 _DENSE_BYTES = 256 * 2**20
-"""Larger matrices stay sparse on a CPU."""
+"""Larger matrices stay sparse, or in their file, on a CPU."""
+_ROWS = 4096
+"""Cells per block of a sum."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Cells:
         self.n_cells, self.n_features = data.shape
         self.device = torch.device(device)
         targets = data.layers["counts"] if counts else data.X
-        totals = np.asarray(targets.sum(axis=1), dtype=np.float32).ravel()
+        totals = _row_sums(targets)
         if median_total is None:
             median_total = float(np.median(totals[totals > 0])) if np.any(totals > 0) else 1.0
         self.median_total = median_total
@@ -85,6 +89,7 @@ class Cells:
             shares = shares / self._depth
         if isinstance(targets, Tensor):
             return targets.T @ shares[:, 0]
+        # Of a dense matrix in a file it reads the pages, but does not copy them.
         means = targets.T @ shares[:, 0].cpu().numpy()
         return torch.from_numpy(means).to(self.device)
 
@@ -102,19 +107,35 @@ class Cells:
         cells._targets = None
         return cells
 
-    def _densify(self, matrix: sp.csr_matrix | np.ndarray) -> Tensor | sp.csr_matrix:
-        """Return a dense tensor on the device if it is small, else the sparse matrix."""
+    def _densify(self, matrix: sp.csr_matrix | np.ndarray) -> Tensor | sp.csr_matrix | np.ndarray:
+        """Return a dense tensor on the device if it is small, else the matrix."""
         limit = _DENSE_BYTES
         if self.device.type == "cuda":
             limit = torch.cuda.mem_get_info()[0] // 4
+        if 4 * matrix.shape[0] * matrix.shape[1] > limit:
+            return matrix
         if isinstance(matrix, sp.csr_matrix):
-            if 4 * matrix.shape[0] * matrix.shape[1] > limit:
-                return matrix
             matrix = matrix.toarray()
         # A copy, because prepared matrices are mapped read-only.
         return torch.from_numpy(np.array(matrix, dtype=np.float32)).to(self.device)
 
-    def _take(self, values: Tensor | sp.csr_matrix, rows: np.ndarray) -> Tensor:
+    def _take(self, values: Tensor | sp.csr_matrix | np.ndarray, rows: np.ndarray) -> Tensor:
         if isinstance(values, Tensor):
             return values[torch.from_numpy(rows).to(self.device)]
-        return torch.from_numpy(values[rows].toarray()).to(self.device)
+        if isinstance(values, np.ndarray):
+            taken = np.asarray(values[rows], dtype=np.float32)
+            release_pages(values)
+        else:
+            taken = values[rows].toarray()
+        return torch.from_numpy(taken).to(self.device)
+
+
+def _row_sums(matrix: sp.csr_matrix | np.ndarray) -> np.ndarray:
+    """Return the total of each cell, float32, (cells,); a dense matrix is read in blocks."""
+    if isinstance(matrix, sp.csr_matrix):
+        return np.asarray(matrix.sum(axis=1), dtype=np.float32).ravel()
+    totals = np.empty(len(matrix), dtype=np.float32)
+    for start in range(0, len(matrix), _ROWS):
+        totals[start : start + _ROWS] = matrix[start : start + _ROWS].sum(axis=1)
+        release_pages(matrix)
+    return totals

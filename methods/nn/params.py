@@ -80,7 +80,9 @@ class NetworkParameters(Parameters):
     shuffle: bool = Field(True, description="new order of the cells in every epoch")
     drop_last: bool = Field(False, description="leave out an incomplete last batch")
     max_epochs: int = Field(
-        200, ge=0, description="passes over the training cells; 0: an untrained network"
+        200,
+        ge=0,
+        description="passes over the training cells, or 100,000 of them; 0: untrained",
     )
     patience: int = Field(
         20, ge=1, description="epochs without a better loss on held-out cells before stopping"

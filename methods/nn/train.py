@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _BETTER = 1e-4
 """Share by which a loss must fall to count as better."""
 _ENCODE_BATCH = 1024
+EPOCH_CELLS = 100_000
+"""Most cells of an epoch; a pass over more cells takes several epochs."""
 
 
 class BlockLoss(Protocol):
@@ -65,10 +67,13 @@ class TrainingSummary:
     epochs: int
     best_epoch: int
     """0: the weights before training."""
+    epoch_cells: int = 0
+    """Cells of an epoch, if it is no pass over all training cells."""
 
     def note(self) -> str:
         """Return a line for the notes of a fit."""
-        return f"{self.epochs} epochs, weights of epoch {self.best_epoch}"
+        each = f" of {self.epoch_cells} cells" if self.epoch_cells else ""
+        return f"{self.epochs} epochs{each}, weights of epoch {self.best_epoch}"
 
 
 @contextmanager
@@ -93,17 +98,20 @@ def train(
 
     The loss on held-out cells stops training early (without them: the training loss). The best
     weights after the warm-up are restored; of all epochs, if it does not end. One report an epoch,
-    names prefixed by ``stage``. Call it inside :func:`seeded`. Raises ``Diverged`` (through
-    ``context.report``) if a loss is not finite.
+    names prefixed by ``stage``. An epoch has at most ``EPOCH_CELLS`` cells, and at most the share
+    ``validation`` of as many cells is held out, so that the time does not grow with further cells.
+    Call it inside :func:`seeded`. Raises ``Diverged`` (through ``context.report``) if a loss is
+    not finite.
     """
     training, held_out = _split(cells.n_cells, schedule.validation, context.seed)
     order = np.random.default_rng(derive_seed(context.seed, "batches", stage))
+    epochs = _epochs(training, order if schedule.shuffle else None)
     optimizer = _optimizer(network, schedule)
     best, best_epoch, best_state = float("inf"), 0, copy_weights(network)
     update = waited = epoch = 0
     settled = not schedule.warmup
     for epoch in range(1, schedule.max_epochs + 1):
-        rows = order.permutation(training) if schedule.shuffle else training
+        rows = next(epochs)
         network.train()
         sums = _Sums()
         for block in cells.blocks(rows, schedule.batch_size):
@@ -129,7 +137,7 @@ def train(
             if waited >= schedule.patience:
                 break
     network.load_state_dict(best_state)
-    return TrainingSummary(epoch, best_epoch)
+    return TrainingSummary(epoch, best_epoch, EPOCH_CELLS * (len(training) > EPOCH_CELLS))
 
 
 def encode(network: nn.Module, function: Callable[[Block], Tensor], cells: Cells) -> np.ndarray:
@@ -165,10 +173,21 @@ class _Sums:
         return {name: float(value) / self._count for name, value in self._sums.items()}
 
 
+def _epochs(training: np.ndarray, order: np.random.Generator | None) -> Iterator[np.ndarray]:
+    """Yield the positions of each epoch: passes over ``training``, in parts if it is long.
+
+    ``order`` mixes the cells of each pass.
+    """
+    while True:
+        cells = training if order is None else order.permutation(training)
+        for start in range(0, max(1, len(cells)), EPOCH_CELLS):
+            yield cells[start : start + EPOCH_CELLS]
+
+
 def _split(n_cells: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return training and held-out positions, both sorted."""
     rng = np.random.default_rng(derive_seed(seed, "held-out"))
-    n_held_out = round(share * n_cells)
+    n_held_out = round(share * min(n_cells, EPOCH_CELLS))
     mixed = rng.permutation(n_cells)
     return np.sort(mixed[n_held_out:]), np.sort(mixed[:n_held_out])
 

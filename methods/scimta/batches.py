@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _ROWS = 8192
 """Cells per block."""
+EPOCH_CELLS = 25_000
+"""Most cells of an epoch in parts; a pass over more cells takes several epochs."""
 
 
 def partition(points: np.ndarray, n_parts: int) -> list[np.ndarray]:
@@ -63,25 +66,34 @@ def edges_within(adjacency: sp.csr_matrix, parts: list[np.ndarray]) -> float:
 class Batches:
     """The cells of each step: all, or those of parts merged at random.
 
-    An epoch has one step for every ``merged`` parts, in a new order. A step's graph has the edges
-    between its own cells (Chiang et al. 2019, Cluster-GCN, doi 10.1145/3292500.3330925).
+    A pass over the cells has one step for every ``merged`` parts, in a new order, and is divided
+    into ``epochs_a_pass`` epochs of at most about ``EPOCH_CELLS`` cells. A step's graph has the
+    edges between its own cells (Chiang et al. 2019, Cluster-GCN, doi 10.1145/3292500.3330925).
     """
 
     def __init__(
         self, cells: CellData, parts: list[np.ndarray] | None = None, *, merged: int = 1,
         seed: int = 0,
     ) -> None:  # fmt: skip
-        self.cells, self.parts, self._merged = cells, parts, merged
+        self.cells, self.parts = cells, parts
         self._random = np.random.default_rng(seed)
         self._all = cells.tensors() if parts is None else None
+        self.n_steps = 1 if parts is None else -(-len(parts) // merged)
+        self.epochs_a_pass = min(self.n_steps, -(-cells.n_cells // EPOCH_CELLS))
+        self._epochs: list[list[np.ndarray]] = []
+        """Epochs that are left of this pass, last one first; each has the parts of its steps."""
 
     def epoch(self) -> Iterator[CellTensors]:
         if self._all is not None:
             yield self._all
             return
         assert self.parts is not None
-        order = self._random.permutation(len(self.parts))
-        for chosen in np.array_split(order, -(-len(order) // self._merged)):
+        if not self._epochs:
+            order = self._random.permutation(len(self.parts))
+            steps = np.array_split(order, self.n_steps)
+            bounds = np.linspace(0, len(steps), self.epochs_a_pass + 1).astype(int)
+            self._epochs = [steps[i:j] for i, j in pairwise(bounds)][::-1]
+        for chosen in self._epochs.pop():
             yield self.cells.tensors(np.sort(np.concatenate([self.parts[i] for i in chosen])))
 
     def codes(self, model: CellModel) -> Tensor:

@@ -245,9 +245,11 @@ class GraphFit(ABC):
         parts = partition(points, n_parts)
         within = edges_within(cells.graph.target, parts)
         seed = derive_seed(context.seed, "merged parts")
-        steps = -(-len(parts) // p.merged_parts)
-        return Batches(cells, parts, merged=p.merged_parts, seed=seed), {
-            "batches": f"{steps} steps an epoch, each of {p.merged_parts} of {len(parts)} parts "
+        batches = Batches(cells, parts, merged=p.merged_parts, seed=seed)
+        steps, epochs = batches.n_steps, batches.epochs_a_pass
+        span = "an epoch" if epochs == 1 else f"in {epochs} epochs (a pass over the cells)"
+        return batches, {
+            "batches": f"{steps} steps {span}, each of {p.merged_parts} of {len(parts)} parts "
             f"of about {n // len(parts)} cells; {within:.0%} of the edges lie within parts"
         }
 

@@ -79,13 +79,13 @@ class GraphParameters(ClusterParameters):
         "kmeans", description="first clusters: of the codes, or of the graph's spectrum"
     )
     pretrain_epochs: Annotated[int, Search(50, 1000, log=True)] = Field(
-        200, ge=0, description="passes over all cells before clustering"
+        200, ge=0, description="passes over the cells, or 25,000 of them, before clustering"
     )
     learning_rate: Annotated[float, Search(1e-4, 1e-2, log=True)] = Field(
         1e-3, gt=0, le=1, description="step size of Adam before clustering"
     )
     max_epochs: Annotated[int, Search(50, 500, log=True)] = Field(
-        100, ge=0, description="most passes over all cells while clusters train"
+        100, ge=0, description="most passes, or 25,000 cells each, while clusters train"
     )
     cluster_learning_rate: Annotated[float, Search(1e-5, 1e-2, log=True)] = Field(
         1e-3, gt=0, le=1, description="step size of Adam while clusters train"

@@ -90,13 +90,13 @@ def self_train(
 ) -> str:  # fmt: skip
     """Minimise loss terms and cluster divergences; return a note on the end.
 
-    Targets change every ``update_interval`` epochs, or every epoch if it has several steps.
-    Training ends when at most ``tolerance`` of each view's labels change.
+    Targets change every ``update_interval`` epochs, or with every pass over the cells if it has
+    several steps. Training ends when at most ``tolerance`` of each view's labels change.
     """
     modules = [model, *clusters.values()]
     parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
     optimizer = _adam(parameters, params.cluster_learning_rate)
-    interval = params.update_interval if batches.parts is None else 1
+    interval = params.update_interval if batches.parts is None else batches.epochs_a_pass
     for epoch in range(1, params.max_epochs + 1):
         shares: dict[str, float] = {}
         if (epoch - 1) % interval == 0:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -13,6 +15,7 @@ from anndata import AnnData
 from bench.apply.estimator import Estimator
 from bench.contract import ATAC, RNA
 from bench.errors import DataError
+from bench.methods import _covariance, pca
 from bench.registry import methods
 
 
@@ -36,6 +39,57 @@ def test_scores_are_those_of_the_svd(modality: str, toy_counts: AnnData):
         np.testing.assert_allclose(loading, sign * vt[number], rtol=1e-3, atol=1e-4)
     share = (s[:3] ** 2).sum() / (s**2).sum()
     assert float(fitted.fit_.notes["variance explained"]) == pytest.approx(share, abs=1e-3)
+
+
+def test_components_of_many_cells_are_those_of_the_solver(monkeypatch, tmp_path):
+    rng = np.random.default_rng(0)
+    values = (rng.normal(size=(900, 8)) @ rng.normal(size=(8, 40))).astype(np.float32)
+    values += rng.normal(size=values.shape).astype(np.float32) + 0.5
+    model, scores = pca.decompose(values, 6, seed=0)
+    np.save(tmp_path / "values.npy", values)
+    monkeypatch.setattr(pca, "MANY_CELLS", 899)
+    monkeypatch.setattr(_covariance, "_ROWS", 128)
+    in_file = np.load(tmp_path / "values.npy", mmap_mode="r")
+    blocked, blocked_scores = pca.decompose(in_file, 6, seed=0)
+    np.testing.assert_allclose(blocked_scores, scores, atol=1e-3)
+    names = ("components_", "mean_", "explained_variance_ratio_", "singular_values_")
+    for name in names:
+        np.testing.assert_allclose(getattr(blocked, name), getattr(model, name), rtol=1e-3)
+    np.testing.assert_allclose(blocked.transform(values), scores, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_dense_data_in_a_file_are_not_copied(tmp_path):
+    """Components and an epoch of training over 320 MB take less than a third in memory."""
+    n_cells, n_genes = 80_000, 1000
+    path = tmp_path / "values.npy"
+    written = np.lib.format.open_memmap(path, "w+", np.float32, (n_cells, n_genes))
+    rng = np.random.default_rng(0)
+    for start in range(0, n_cells, 8000):
+        written[start : start + 8000] = rng.normal(size=(8000, n_genes))
+    written.flush()
+    del written
+    program = f"""
+import numpy as np, torch
+from pathlib import Path
+from anndata import AnnData
+from bench.methods.nn.batches import Cells
+from bench.methods.pca import decompose
+def peak():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+decompose(np.ones((20, 5), np.float32) * np.arange(20)[:, None], 2, 0)
+data = AnnData(np.load({str(path)!r}, mmap_mode="r"))
+before = peak()
+decompose(data.X, 10, 0)
+cells = Cells(data, counts=False, device="cpu")
+for block in cells.blocks(np.random.default_rng(0).permutation({n_cells}), 64):
+    assert len(block)
+print(peak() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert not done.returncode, done.stderr
+    assert float(done.stdout) < 110
 
 
 def test_fewer_components_than_asked(toy_counts: AnnData):

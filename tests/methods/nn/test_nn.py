@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -22,7 +24,7 @@ from bench.methods.nn.models import (
     sparsity,
 )
 from bench.methods.nn.params import NetworkParameters
-from bench.methods.nn.train import Schedule, encode, seeded, train
+from bench.methods.nn.train import Schedule, _epochs, encode, seeded, train
 from bench.methods.vae import VAE
 
 
@@ -150,15 +152,22 @@ def test_sparsity_has_a_gradient_and_the_published_one_has_none():
 # Batches
 
 
-@pytest.mark.parametrize("layout", ["sparse", "dense"])
-def test_blocks_are_the_rows(prepared: AnnData, monkeypatch: pytest.MonkeyPatch, layout: str):
-    if layout == "sparse":
+@pytest.mark.parametrize("layout", ["sparse", "dense", "file"])
+def test_blocks_are_the_rows(
+    prepared: AnnData, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, layout: str
+):
+    values, totals = prepared.X.toarray(), prepared.X.sum(axis=1).A1
+    if layout != "dense":
         monkeypatch.setattr("bench.methods.nn.batches._DENSE_BYTES", 0)
+    if layout == "file":
+        monkeypatch.setattr("bench.methods.nn.batches._ROWS", 40)
+        np.save(tmp_path / "values.npy", values)
+        prepared.X = np.load(tmp_path / "values.npy", mmap_mode="r")
     cells = Cells(prepared, counts=False, device="cpu")
     rows = np.array([5, 3, 80])
     block = cells.block(rows)
-    np.testing.assert_array_equal(block.inputs.numpy(), prepared.X[rows].toarray())
-    totals = prepared.X.sum(axis=1).A1
+    np.testing.assert_array_equal(block.inputs.numpy(), values[rows])
+    np.testing.assert_allclose(cells.feature_means(at_depth=False), values.mean(0), rtol=1e-5)
     np.testing.assert_allclose(
         block.depth.numpy()[:, 0], totals[rows] / np.median(totals), rtol=1e-6
     )
@@ -287,6 +296,33 @@ def test_early_stopping_waits_for_the_warm_up(
     trained = train(network, objective, cells, schedule, fit_context(curves))
     assert (trained.epochs, trained.best_epoch) == expected
     assert len(curves.values["loss"]) == expected[0]
+
+
+def test_a_pass_over_many_cells_takes_several_epochs(
+    prepared: AnnData, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("bench.methods.nn.train.EPOCH_CELLS", 40)
+    epochs = _epochs(np.arange(90), np.random.default_rng(0))
+    parts = [next(epochs) for _ in range(6)]
+    assert [len(rows) for rows in parts] == [40, 40, 10, 40, 40, 10]
+    for number in (0, 3):
+        assert sorted(np.concatenate(parts[number : number + 3])) == list(range(90))
+    assert not np.array_equal(parts[0], parts[3])
+    in_order = _epochs(np.arange(90), None)
+    np.testing.assert_array_equal(np.concatenate([next(in_order) for _ in range(3)]), range(90))
+    # Held out is the share of 40 cells.
+    seen: list[int] = []
+    network = small_autoencoder(prepared.n_vars)
+
+    def objective(block: Block, update: int | None) -> dict[str, torch.Tensor]:
+        seen.append(len(block))
+        return network.objective(block, update)
+
+    cells = Cells(prepared, counts=False, device="cpu")
+    schedule = Schedule(max_epochs=3, batch_size=90, learning_rate=0.01, validation=0.1)
+    trained = train(network, objective, cells, schedule, fit_context(Curves()))
+    assert seen == [40, 4, 40, 4, 6, 4]
+    assert "3 epochs of 40 cells" in trained.note()
 
 
 def test_no_epoch_leaves_the_first_weights(prepared: AnnData):

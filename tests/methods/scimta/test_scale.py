@@ -146,6 +146,27 @@ def test_all_parts_merged_are_the_step_of_all_cells(name: str, simulated: AnnDat
         torch.testing.assert_close(one, other, atol=2e-5, rtol=1e-3)
 
 
+def test_a_pass_over_many_cells_takes_several_epochs(monkeypatch: pytest.MonkeyPatch):
+    class Rows:
+        n_cells = 600
+
+        def tensors(self, rows: np.ndarray) -> np.ndarray:
+            return rows
+
+    parts = partition(np.random.default_rng(0).normal(size=(600, 3)), 30)
+    whole = Batches(Rows(), parts, merged=3)
+    assert whole.epochs_a_pass == 1
+    assert [len(rows) for rows in whole.epoch()] == 10 * [60]
+    monkeypatch.setattr("bench.methods.scimta.batches.EPOCH_CELLS", 200)
+    batches = Batches(Rows(), parts, merged=3)
+    assert (batches.n_steps, batches.epochs_a_pass) == (10, 3)
+    for _ in range(2):
+        steps = [list(batches.epoch()) for _ in range(3)]
+        assert [len(epoch) for epoch in steps] == [3, 3, 4]
+        seen = np.concatenate([rows for epoch in steps for rows in epoch])
+        np.testing.assert_array_equal(np.sort(seen), np.arange(600))
+
+
 @pytest.mark.parametrize("hidden", [(), (16,), (16, 8)])
 @pytest.mark.parametrize("make", [plain_graph, lambda a: surfing_graph(a, hops=2, alpha=0.9)])
 def test_codes_of_all_cells_by_layers(values: sp.csr_matrix, hidden, make):
