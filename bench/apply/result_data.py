@@ -50,7 +50,11 @@ def add_tables(result: Any, fit: Fit, prepared: Any, keys: ResultKeys) -> None:
             result.obsm[place] = table.copy()  # AnnData renames its index
         elif not is_paired(result) and table.index.equals(prepared.var_names):
             place = name if name not in result.varm else keys.column(name)
-            result.varm[place] = table.reindex(result.var_names)
+            # A file holds text with gaps only as a categorical.
+            text = table.select_dtypes(object).columns
+            result.varm[place] = table.astype(dict.fromkeys(text, "category")).reindex(
+                result.var_names
+            )
 
 
 def imputed_data(method: Method, prepared: Any) -> AnnData | None:

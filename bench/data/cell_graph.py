@@ -66,10 +66,9 @@ def find_cell_graph(cells: AnnData, given: Any, name: str) -> sp.csr_matrix | No
 def _read(path: Path, cells: AnnData, name: str) -> Any:
     if not path.is_file():
         keys = list(map(str, cells.obsp))
-        there = f" obsp has {', '.join(keys)}." if keys else " obsp is empty."
+        known = did_you_mean(str(path), keys) if keys else " obsp is empty."
         raise DataError(
-            f"{name} {path}: neither a key of obsp nor a file.{did_you_mean(str(path), keys)}"
-            f"{there}",
+            f"{name} {path}: neither a key of obsp nor a file.{known}",
             code="missing_file",
         )
     try:

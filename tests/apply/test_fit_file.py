@@ -19,6 +19,10 @@ from sklearn.metrics import adjusted_rand_score
 
 from bench.apply.estimator import Estimator
 from bench.apply.fit_file import FileFit, FitOptions, fit_file
+from bench.apply.output_files import write_result
+from bench.apply.result_data import add_tables
+from bench.apply.result_keys import ResultKeys
+from bench.contract import Fit
 from bench.errors import DataError, UsageError
 from bench.registry import methods
 from bench.settings import load_settings
@@ -314,6 +318,17 @@ def test_tables_of_cells_are_named_by_them(text: Path, tmp_path: Path):
     assert list(written.index) == list(result.obs_names)
     np.testing.assert_allclose(result.obsm["memberships"], written, rtol=1e-4)
     assert pd.read_csv(tmp_path / "out" / "centres.csv", index_col="cluster").shape == (3, 10)
+
+
+def test_a_file_holds_text_of_some_features(toy_counts: AnnData, tmp_path: Path):
+    prepared = toy_counts[:, 2:].copy()
+    table = pd.DataFrame({"community": "1", "variance": 0.5}, index=prepared.var_names)
+    found = Fit(np.zeros((60, 2)), tables={"genes": table})
+    add_tables(toy_counts, found, prepared, ResultKeys("X_one"))
+    write_result(tmp_path, toy_counts)
+    genes = read_h5ad(tmp_path / "result.h5ad").varm["genes"]
+    assert genes["community"].isna().tolist() == [True] * 2 + [False] * prepared.n_vars
+    assert genes["community"].iloc[2] == "1"
 
 
 def test_a_method_that_fails_writes_nothing(text: Path, tmp_path: Path):
