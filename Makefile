@@ -2,9 +2,11 @@
 # make test  set up and run the fast tests; make test-all the long ones, too
 # make docs  build the site of the documents: docs/_build/html/index.html
 # make faults  try every fault and write docs/reliability.md
-.PHONY: setup run test test-all docs faults check gate-rates results-overview results-rna results-atac \
+# make benchmarks  measure everything on a machine that does nothing else, write docs/performance.md;
+#                  QUICK=1 small cases, nothing written
+.PHONY: setup run test test-all docs faults check gate-rates benchmarks results-overview results-rna results-atac \
   results-scsmd results-scimta results-ablation results-tuning results-sakura results-multiome \
-  results-fidelity \
+  results-fidelity results-adapters \
   lint constraints clean
 
 # Each fit is a process of its own; without bytecode every one of them would compile the sources anew.
@@ -58,6 +60,10 @@ check: setup
 # How often the check alarms without a cause, and what drop it finds; about 40 minutes once.
 gate-rates: setup
 	$(VENV)/bin/python benchmarks/gate.py
+
+# Resumable: figures lie in results/benchmarks. Hours; the million cells of whole_job are the most.
+benchmarks: setup
+	$(VENV)/bin/python benchmarks/performance.py $(if $(QUICK),--quick)
 
 # Result tables. They need BENCH_DATA_DIR, print their expected time on two free cores first, and
 # go on where they were when interrupted. All but the tuning share one store, so that equal fits are
@@ -139,6 +145,23 @@ results-multiome: setup
 	$(REPORT) -m '$(PAIRED)' -d '$(PAIRED_DATA)' --seeds 3 --out $(TABLES)/reports/multiome
 	$(call summary,multiome)
 
+# Methods of other packages (docs/extras.md says how they are installed), a small set of each kind.
+ADAPTERS_RNA := pca,pearson_pca,svd,ica,fa,diffmap,spectral,lda,cnmf,glmpca,pacmap,mofa,scvi,linear_scvi
+ADAPTERS_ATAC := lsi,svd,ica,diffmap,spectral,lda,pacmap,peakvi,poissonvi
+ADAPTERS_PAIRED := pca_lsi,cca,wnn,mofa,multivi
+ADAPTERS_BATCH := pca,combat,pca_harmony,scanorama,scvi,linear_scvi
+
+results-adapters: setup
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[methods]'
+	@echo "adapters on a set of RNA, chromatin, both, and batches, 2 seeds: about 25 minutes"
+	$(GRID) -m '$(ADAPTERS_RNA)' -d mouse_bladder --seeds 2 $(OR_FAILED)
+	$(GRID) -m '$(ADAPTERS_ATAC)' -d leukemia --seeds 2 $(OR_FAILED)
+	$(GRID) -m '$(ADAPTERS_PAIRED)' -d scicar_a549 --seeds 2 $(OR_FAILED)
+	$(GRID) -m '$(ADAPTERS_BATCH)' -d cellbench_3cl_batches --seeds 2 $(OR_FAILED)
+	$(REPORT) -m '$(ADAPTERS_RNA),$(ADAPTERS_ATAC),$(ADAPTERS_PAIRED),$(ADAPTERS_BATCH)' --seeds 2 \
+	  -d mouse_bladder,leukemia,scicar_a549,cellbench_3cl_batches --out $(TABLES)/reports/adapters
+	$(call summary,adapters)
+
 # What docs/results/README.md says of the reasons.
 ABLATION_RNA := vae,vae[kl_weight=0.1],$(OTHER_LIKELIHOODS),ae,lsnmf,lsnmf[normalize=false]
 ABLATION_DEPTH := ae,ae[adjust_depth=false],vae,vae[adjust_depth=false],lsnmf,lsnmf[normalize=false]
@@ -213,6 +236,7 @@ lint: setup
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/mypy
+	$(VENV)/bin/mypy benchmarks/*.py
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(VENV)/bin/check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
 

@@ -50,8 +50,32 @@ def flags(about: str | None, method: list[str] | None = None) -> argparse.Namesp
 
 
 def show(figures: dict[str, float], path: Path | None) -> None:
-    """Print the figures, and write them to ``path`` as a flat object."""
-    for name, value in figures.items():
-        print(f"{name:44s} {value:12.4g}")
+    """Print the figures as tables, and write them to ``path`` as a flat object.
+
+    ``row/column`` is an entry of a table, a name without a stroke stands alone.
+    """
+    print("\n".join(lines(figures)))
     if path is not None:
-        path.write_text(json.dumps(figures, indent=1) + "\n")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
+
+
+def lines(figures: dict[str, float]) -> list[str]:
+    """Return the lines of a table in Markdown, and of the figures that stand alone."""
+    entries = {tuple(name.split("/", 1)): value for name, value in figures.items() if "/" in name}
+    columns = list(dict.fromkeys(column for _, column in entries))
+    found = []
+    if entries:
+        found += [f"| | {' | '.join(columns)} |", "| --- |" + " ---: |" * len(columns)]
+    for row in dict.fromkeys(row for row, _ in entries):
+        cells = [number(entries.get((row, column))) for column in columns]
+        found.append(f"| {row} | {' | '.join(cells)} |")
+    alone = [f"* {name}: {number(value)}" for name, value in figures.items() if "/" not in name]
+    return [*found, *([""] if found and alone else []), *alone]
+
+
+def number(value: float | None) -> str:
+    """Return three significant digits; a dash for none."""
+    if value is None or value != value:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -106,7 +106,7 @@ class Bench:
         assert summary.counts == {"done": jobs}, summary
         committed = time.process_time() - began
         return {
-            f"array of {jobs} jobs: tasks": len(folder.task_numbers()),
+            f"tasks of an array of {jobs} jobs": len(folder.task_numbers()),
             "driver CPU s a job with commit": (planned + committed) / jobs,
             "driver CPU s a job without": (planned + looked) / jobs,
         }
@@ -119,16 +119,16 @@ def main() -> None:
         bench, figures = Bench(Path(folder)), {}
         bench.efficiency(2, 2)  # loads libraries and prepares the data
         for workers in (1, 2):
-            figures[f"local, {workers} workers: efficiency"] = bench.efficiency(most, workers)
+            figures[f"local/{workers} workers: efficiency"] = bench.efficiency(most, workers)
             with LocalCluster(
                 n_workers=workers, threads_per_worker=1, dashboard_address=None
             ) as cluster:
                 dask = {"engine": "dask", "scheduler": cluster.scheduler_address}
                 bench.efficiency(workers, workers, **dask)
-                figures[f"dask, {workers} workers: efficiency"] = bench.efficiency(
+                figures[f"dask/{workers} workers: efficiency"] = bench.efficiency(
                     most, workers, **dask
                 )
-        figures["submitit local, 2 workers: efficiency"] = bench.efficiency(few, 2, engine="slurm")
+        figures["submitit, local/2 workers: efficiency"] = bench.efficiency(few, 2, engine="slurm")
         figures |= bench.array_cost(100 if options.quick else 1000)
     show(figures, options.json)
 

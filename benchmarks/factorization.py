@@ -121,16 +121,15 @@ def measure(case: str, v: sp.csr_matrix, solvers: list[str]) -> dict[str, float]
     model = NMF(RANK, init="nndsvda", random_state=0)
     w = model.fit_transform(v)
     target = 1.0005 * objective(v, w, model.components_)
-    figures = {f"{case}_target": target}
+    figures = {f"target of {case}": target}
     for name in solvers:
         seconds_to(name, v, first, float("inf"))  # imports and first calls outside the clock
-        figures[f"{case}_{name}_seconds"] = min(
+        figures[f"{name}/{case}: CPU s"] = min(
             seconds_to(name, v, first, target) for _ in range(3)
         )
-        figures[f"{case}_{name}_peak_mib"] = peak(name, v, first)
-    figures[f"{case}_sklearn_cd_over_native"] = (
-        figures[f"{case}_sklearn_cd_seconds"] / figures[f"{case}_lsnmf_native_seconds"]
-    )
+        figures[f"{name}/{case}: peak MiB"] = peak(name, v, first)
+        fastest = figures[f"sklearn_cd/{case}: CPU s"]
+        figures[f"{name}/{case}: ratio"] = figures[f"{name}/{case}: CPU s"] / fastest
     return figures
 
 

@@ -11,19 +11,17 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anndata
 import numpy as np
+import pandas as pd
 import yaml
 
 import bench
 from bench.messages import format_duration
 from bench.reports.tables.labels import is_own_clustering, label
 from bench.reports.tables.statistics import t_interval
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 OWN = "own/ari"
 _SEEDS = 3
@@ -72,7 +70,7 @@ def scores_of(table: pd.DataFrame, score: str) -> pd.Series:
     if score != OWN:
         return table[score].dropna()
     own = [name for name in table if is_own_clustering(str(name)) and str(name).endswith("/ari")]
-    return table[own].stack()
+    return pd.Series(table[own].to_numpy().ravel()).dropna()
 
 
 def _fitted(row: dict[str, Any], options: argparse.Namespace) -> list[str]:

@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import networkx
+import networkx  # type: ignore[import-untyped]
 
 ROOMS = ("bench", "methods", "datasets", "reports")
 OWNED = ("methods", "datasets", "reports")

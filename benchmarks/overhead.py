@@ -72,6 +72,7 @@ def measure(folder: Path, jobs: int) -> dict[str, float]:
             plugins=(str(plugin),), results=folder / "results", cache_dir=folder / "cache",
         )  # fmt: skip
         assert outcome.exit_code == 0, outcome.counts
+        assert outcome.table is not None
         stages.extend(
             json.loads((Path(path) / "result.json").read_text())["stages"]
             for path in outcome.table["artifacts"]
@@ -80,7 +81,7 @@ def measure(folder: Path, jobs: int) -> dict[str, float]:
 
     stages: list[dict[str, float]] = []
     go(2)
-    Tracker.commit = timed  # type: ignore[method-assign]
+    Tracker.commit = timed  # type: ignore[assignment,method-assign]
     commits.clear()
     stages.clear()
     wall = go(jobs + 2)
@@ -88,15 +89,15 @@ def measure(folder: Path, jobs: int) -> dict[str, float]:
     beside = dict(_compare_wall(go, stages, jobs))
     method = statistics.median(stage["fit"] for stage in stages)
     fit = statistics.median(stage["fit process"] for stage in stages)
-    return {
-        "jobs": float(jobs),
-        "wall_per_job": wall / jobs,
-        "method": method,
-        "fit_process_beyond_method": fit - method,
+    seconds = {
+        f"a job of {jobs}, all in all": wall / jobs,
+        "the method": method,
+        "process of the fit, beyond the method": fit - method,
         **beside,
-        "score_process": statistics.median(stage["score process"] for stage in stages),
+        "process of the scores": statistics.median(stage["score process"] for stage in stages),
         "commit": statistics.median(commits),
     }
+    return {f"{part}/seconds": value for part, value in seconds.items()}
 
 
 def _compare_wall(
@@ -115,8 +116,8 @@ def _compare_wall(
         seconds[local_executor.KERNEL_WALL] += beyond
     local_executor.KERNEL_WALL = True
     stages[:] = before
-    yield "fit_process_with_wall", statistics.median(seconds[True])
-    yield "fit_process_without_wall", statistics.median(seconds[False])
+    yield "the same with the kernel's wall", statistics.median(seconds[True])
+    yield "the same without it", statistics.median(seconds[False])
 
 
 if __name__ == "__main__":

@@ -8,12 +8,16 @@ peer takes cells one by one out of a sparse matrix, 32 a batch, writes the loss 
 logarithms, and steps with Adam as a loop over tensors, step size 2e-3 × 0.9^(t // 10), at least
 2e-4. Ours is the training loop of the package with batches of 256 and step size 2e-3. Figures:
 seconds an epoch, and seconds until the loss over all cells is that which the peer ends with.
+
+``vae`` and scvi-tools' SCVI (if installed), both with a negative binomial, fit 1,500 simulated
+cells of 1,500 genes: the bound is reconstruction plus KL of held-out cells.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,12 +27,14 @@ from torch import nn
 
 from bench.contract import Recipe
 from bench.datasets.sim_atac import SimATAC
+from bench.datasets.sim_rna import SimRNA
 from bench.methods.nn.batches import Cells
 from bench.methods.nn.likelihoods import Bernoulli
 from bench.methods.nn.models import Autoencoder
 from bench.methods.nn.params import NetworkParameters
 from bench.methods.nn.train import Schedule, seeded, train
-from bench.prepare.in_memory import prepare_counts
+from bench.prepare.in_memory import describe_counts, prepare_counts
+from bench.registry import methods
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -122,6 +128,33 @@ def ours(cells: Cells, target: float, most: int) -> tuple[float, float, float]:
     return clock.times[-1] / len(clock.times), clock.times[-1], losses[-1]
 
 
+def counts(*, quick: bool) -> dict[str, float]:
+    """Return epochs, seconds and losses of ``vae`` and SCVI on the same simulated counts."""
+    n_cells, n_genes, epochs = (300, 300, 60) if quick else (1500, 1500, 200)
+    adata = SimRNA(SimRNA.Params(n_cells=n_cells, n_features=n_genes)).load()
+    info = describe_counts(adata.X, name="benchmark", modality="rna", has_batch=False)
+    bounds: dict[str, list[float]] = {}
+    times: dict[str, list[float]] = {}
+    # SCVI reports its bound as held_out_loss; ours has no other weights after the warm-up.
+    for name, curve in (("vae", "held_out_likelihood_loss"), ("scvi", "held_out_loss")):
+        cls, clock = methods().get(name), Clock()
+        settings = {"n_top_genes": n_genes, "max_epochs": epochs, "likelihood": "nb"}
+        method = cls(cls.Params.build(settings, owner=name))
+        method.fit(prepare_counts(adata, method.recipe(info)), context(clock))
+        bounds[name], times[name] = clock.values[curve], clock.times
+    both = max(min(values) for values in bounds.values()) * (1 + 1e-4)
+    figures = {}
+    for name, values in bounds.items():
+        reached = next(number for number, value in enumerate(values) if value <= both)
+        figures |= {
+            f"{name} on counts/epochs": len(values),
+            f"{name} on counts/s an epoch": times[name][-1] / len(values),
+            f"{name} on counts/best bound, nats a cell": min(values),
+            f"{name} on counts/s to the bound that both reach": times[name][reached],
+        }
+    return figures
+
+
 def main() -> None:
     options = flags(__doc__)
     torch.set_num_threads(1)
@@ -131,19 +164,19 @@ def main() -> None:
     cells = Cells(data, counts=False, device="cpu")
     peer_epoch, final = peer(data.X, cells, epochs)
     epoch, reached, loss = ours(cells, final, 60)
-    show(
-        {
-            "peer_seconds_per_epoch": peer_epoch,
-            "our_seconds_per_epoch": epoch,
-            "epoch_ratio": peer_epoch / epoch,
-            "peer_final_loss": final,
-            "our_loss": loss,
-            "peer_seconds_to_its_loss": peer_epoch * epochs,
-            "our_seconds_to_its_loss": reached,
-            "time_ratio": peer_epoch * epochs / reached,
-        },
-        options.json,
-    )
+    figures = {
+        "published/s an epoch": peer_epoch,
+        "published/s to its loss": peer_epoch * epochs,
+        "published/loss": final,
+        "here/s an epoch": epoch,
+        "here/s to its loss": reached,
+        "here/loss": loss,
+        "ratio/s an epoch": peer_epoch / epoch,
+        "ratio/s to its loss": peer_epoch * epochs / reached,
+    }
+    if find_spec("scvi") is not None:
+        figures |= counts(quick=options.quick)
+    show(figures, options.json)
 
 
 if __name__ == "__main__":

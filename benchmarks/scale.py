@@ -54,17 +54,17 @@ def main() -> None:
             owner=options.method,
         )
     )  # fmt: skip
-    figures = {"cells": float(n_cells), "clustered_cells": float(min(n_cells, CLUSTERED))}
+    figures = {"cells": float(n_cells), "cells that are clustered": float(min(n_cells, CLUSTERED))}
     run = Stages(figures)
     counts, types = simulated(n_cells)
-    figures["density"] = counts.nnz / n_cells / N_GENES
+    figures["share of entries above 0"] = counts.nnz / n_cells / N_GENES
     embedding = fit(method, counts, options.threads, run)
     chosen = np.random.default_rng(0).permutation(n_cells)[:CLUSTERED]
     for name, found in run("cluster", lambda: clusterings(embedding, chosen)).items():
-        figures[f"{name}_ari"] = float(adjusted_rand_score(types, found))
-    for unit in ("s", "cpu_s"):
-        figures[f"all_{unit}"] = sum(figures[f"{name}_{unit}"] for name in run.names)
-    figures["all_gib"] = max(figures[f"{name}_gib"] for name in run.names)
+        figures[f"ARI of {name}"] = float(adjusted_rand_score(types, found))
+    for unit in ("s", "CPU s"):
+        figures[f"all/{unit}"] = sum(figures[f"{name}/{unit}"] for name in run.names)
+    figures["all/GiB"] = max(figures[f"{name}/GiB"] for name in run.names)
     if n_cells > CLUSTERED:
         print(f"clustered by {CLUSTERED} random cells; the others join the nearest mean")
     show(figures, options.json)
@@ -95,11 +95,11 @@ class Stages:
         found = function()
         values = {
             "s": time.perf_counter() - started,
-            "cpu_s": time.process_time() - cpu,
-            "gib": peak_memory(),
+            "CPU s": time.process_time() - cpu,
+            "GiB": peak_memory(),
         }
         self.names.append(name)
-        self._figures.update({f"{name}_{unit}": value for unit, value in values.items()})
+        self._figures.update({f"{name}/{unit}": value for unit, value in values.items()})
         print(json.dumps({name: {u: round(v, 3) for u, v in values.items()}}), flush=True)
         return found
 

@@ -55,13 +55,19 @@ def main() -> None:
     size = (400, 2000) if options.quick else (1600, 9000)
     figures: dict[str, float] = {}
     for name, step in (("sparse", sparse_step), ("dense", dense_step)):
-        figures[f"step_{name}_s"], figures[f"step_{name}_mib"] = apart(timed, step, *size)
-    figures["step_ratio"] = figures["step_dense_s"] / figures["step_sparse_s"]
-    figures["step_memory_ratio"] = figures["step_dense_mib"] / figures["step_sparse_mib"]
+        seconds, mib = apart(timed, step, *size)
+        figures |= {f"{name} step/CPU s": seconds, f"{name} step/MiB": mib}
+    for unit in ("CPU s", "MiB"):
+        figures[f"ratio/{unit}"] = figures[f"dense step/{unit}"] / figures[f"sparse step/{unit}"]
     # Last, because a process starts with the peak memory of the one that started it.
     figures |= compared(*size)
     whole = (300, 3000, 1000, 40) if options.quick else (3000, 30_000, 10_000, 64)
-    names = ("states_s", "links_pass_s", "epoch_network_s", "peak_mib")
+    names = (
+        "states of all cells, CPU s",
+        "a pass that learns gates, CPU s",
+        "an epoch of the network, CPU s",
+        "peak MiB",
+    )
     figures |= dict(zip(names, apart(epoch, *whole), strict=True))
     show(figures, options.json)
 
@@ -79,7 +85,10 @@ def sparse_step(tables: list[Tensor], codes: list[Tensor]) -> tuple[Tensor, Tens
     """Return A · Va and Aᵀ · Vr as the method computes them."""
     q, k, va, vr = tables
     found = attend(q, k, codes[0], codes[1], RULES)
-    return found.to_genes(va), found.to_peaks(vr, len(k))
+    to_genes = (found.weight.unsqueeze(-1) * va[found.peak.clamp(min=0)]).sum(dim=1)
+    spread = (found.weight.unsqueeze(-1) * vr.unsqueeze(1)).flatten(end_dim=1)
+    to_peaks = vr.new_zeros(len(k), vr.shape[1])
+    return to_genes, to_peaks.index_add(0, found.peak.clamp(min=0).flatten(), spread)
 
 
 def dense_step(tables: list[Tensor], codes: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -105,7 +114,10 @@ def compared(n_genes: int, n_peaks: int) -> dict[str, float]:
     given = made(n_genes, n_peaks)
     pairs = list(zip(*(gradients(one, given) for one in (sparse_step, dense_step)), strict=True))
     apart = [float((one - other).abs().max()) for one, other in pairs]
-    return {"step_output_difference": max(apart[:2]), "step_gradient_difference": max(apart[2:])}
+    return {
+        "largest difference of outputs": max(apart[:2]),
+        "largest difference of gradients": max(apart[2:]),
+    }
 
 
 def timed(step: Callable[..., tuple[Tensor, Tensor]], n_genes: int, n_peaks: int) -> list[float]:

@@ -29,8 +29,8 @@ def main() -> None:
             started = time.perf_counter()
             subprocess.run([sys.executable, *words], stdout=subprocess.DEVNULL, check=True)
             best[name] = min(best[name], 1000 * (time.perf_counter() - started))
-    figures = {f"{name}_ms": value for name, value in best.items()}
-    figures |= {f"{name}_ratio": value / best["interpreter"] for name, value in best.items()}
+    figures = {f"{name}/ms": value for name, value in best.items()}
+    figures |= {f"{name}/ratio": value / best["interpreter"] for name, value in best.items()}
     show(figures, options.json)
 
 

@@ -91,12 +91,12 @@ def main() -> None:
                 found = measure(folder, code.replace("SCORE_KEY", repr(score_key)))
                 seconds = found.get("per_job", found["cpu_s"])
                 cpu.setdefault(command, []).append(seconds)
-                figures[f"{command}_{size}_cpu_s"] = seconds
+                figures[f"{command}/{size:,} jobs: CPU s"] = seconds
                 if "per_job" not in found:
-                    figures[f"{command}_{size}_memory_mib"] = found["memory_mib"]
+                    figures[f"{command}/{size:,} jobs: MiB"] = found["memory_mib"]
     for command, values in cpu.items():
         slope = np.polyfit(np.log(sizes), np.log(values), 1)[0]
-        figures[f"{command}_exponent"] = float(slope)
+        figures[f"{command}/exponent"] = float(slope)
     show(figures, options.json)
 
 
