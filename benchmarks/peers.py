@@ -18,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import time
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -139,11 +139,11 @@ def counts(*, quick: bool) -> dict[str, float]:
     for name, curve in (("vae", "held_out_likelihood_loss"), ("scvi", "held_out_loss")):
         cls, clock = methods().get(name), Clock()
         settings = {"n_top_genes": n_genes, "max_epochs": epochs, "likelihood": "nb"}
-        method = cls(cls.Params.build(settings, owner=name))
+        method: Any = cls(cls.Params.build(settings, owner=name))
         method.fit(prepare_counts(adata, method.recipe(info)), context(clock))
         bounds[name], times[name] = clock.values[curve], clock.times
     both = max(min(values) for values in bounds.values()) * (1 + 1e-4)
-    figures = {}
+    figures: dict[str, float] = {}
     for name, values in bounds.items():
         reached = next(number for number, value in enumerate(values) if value <= both)
         figures |= {
