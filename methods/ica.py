@@ -43,16 +43,16 @@ class IndependentComponents(LinearMap):
         import numpy as np
         from sklearn.decomposition import FastICA
 
-        p = self.params
-        pca, scores = decompose(data.X, p.n_components, context.seed)
-        ica = FastICA(
-            whiten="unit-variance", max_iter=p.max_iter, tol=p.tol,
-            random_state=derive_seed(context.seed, "ica"),
-        )  # fmt: skip
-        model = fit_model(ica, scores)
-        unmixing = (model.components_ * np.linalg.norm(model.mixing_, axis=0)[:, None]).T
-        matrix = pca.components_.T @ unmixing
-        offset = pca.mean_ @ matrix + model.mean_ @ unmixing
+        p, seed = self.params, derive_seed(context.seed, "ica")
+        # In doubles, and whitened here: FastICA would leave signs, and so the start, to rounding.
+        pca, _ = decompose(data.X.astype("float64"), p.n_components, context.seed)
+        scores = data.X @ pca.components_.T - pca.mean_ @ pca.components_.T
+        spread = scores.std(axis=0).clip(1e-12)
+        ica = FastICA(whiten=False, max_iter=p.max_iter, tol=p.tol, random_state=seed)
+        model = fit_model(ica, scores / spread)
+        scale = np.linalg.norm(spread[:, None] * model.mixing_, axis=0)
+        matrix = pca.components_.T @ (model.components_ / spread * scale[:, None]).T
+        offset = pca.mean_ @ matrix
         end = "converged" if model.n_iter_ < p.max_iter else "all, not converged"
         size, notes = matrix.size + offset.size, {"iterations": f"{model.n_iter_}, {end}"}
         return Fit(self.apply_map(data, matrix, offset), n_parameters=int(size), notes=notes)
