@@ -111,10 +111,20 @@ def one_size(n_cells: int, folder: Path, stages: list[str]) -> dict[str, float]:
     return figures
 
 
-def generate(n_cells: int, folder: Path) -> None:
-    """Write counts of eight types with 3 % of the entries above zero, block by block."""
+def generate(
+    n_cells: int, folder: Path, *, n_types: int = N_TYPES, n_batches: int = 1,
+    distinct: int = DISTINCT,
+) -> None:  # fmt: skip
+    """Write counts with 3 % of the entries above zero, block by block.
+
+    Cell i has type i mod ``n_types``, and batch i div ``n_types`` mod ``n_batches``. After
+    ``distinct`` blocks they repeat.
+    """
     rng = np.random.default_rng(0)
-    shares = rng.gamma(1.0, size=N_GENES) * np.exp(rng.normal(0, 0.7, (N_TYPES, N_GENES)))
+    shares = rng.gamma(1.0, size=N_GENES) * np.exp(rng.normal(0, 0.7, (n_types, N_GENES)))
+    if n_batches > 1:
+        factors = np.exp(rng.normal(0, 0.2, (n_batches, 1, N_GENES)))
+        shares = (factors * shares).reshape(-1, N_GENES)
     shares /= shares.sum(axis=1, keepdims=True)
     low, high = 1.0, 1e6
     for _ in range(60):
@@ -124,12 +134,14 @@ def generate(n_cells: int, folder: Path) -> None:
     sums = np.cumsum(shares, axis=1)
     with new_array_folder(folder) as writer:
         writer.append("indptr", np.zeros(1, dtype=np.int64))
-        drawn: list[tuple[np.ndarray, ...]] = []
-        end = 0
-        for number in range(-(-n_cells // BLOCK)):
-            if number < DISTINCT:
-                drawn.append(draw(rng, sums, depth, min(BLOCK, n_cells - number * BLOCK)))
-            counts, genes, ends = drawn[number % DISTINCT]
+        repeated: list[tuple[np.ndarray, ...]] = []
+        end, n_blocks = 0, -(-n_cells // BLOCK)
+        for number in range(n_blocks):
+            if number < distinct:
+                block = draw(rng, sums, depth, min(BLOCK, n_cells - number * BLOCK))
+                if n_blocks > distinct:
+                    repeated.append(block)
+            counts, genes, ends = repeated[number % distinct] if repeated else block
             writer.append("data", counts)
             writer.append("indices", genes)
             writer.append("indptr", ends + end)
@@ -144,8 +156,8 @@ def draw(
     totals = rng.poisson(depth * rng.gamma(10, 0.1, n_cells))
     cells = np.repeat(np.arange(n_cells), totals)
     genes = np.empty(len(cells), dtype=np.int64)
-    for kind in range(N_TYPES):
-        here = cells % N_TYPES == kind
+    for kind in range(len(sums)):
+        here = cells % len(sums) == kind
         drawn = rng.random(np.count_nonzero(here)) * sums[kind, -1]
         genes[here] = np.minimum(np.searchsorted(sums[kind], drawn), N_GENES - 1)
     places, counts = np.unique(cells * N_GENES + genes, return_counts=True)
@@ -183,7 +195,7 @@ def peak_memory() -> float:
     return int(line.split()[1]) / 2**20
 
 
-def write_h5ad(folder: Path) -> None:
+def write_h5ad(folder: Path, *, n_types: int = N_TYPES, n_batches: int = 1) -> None:
     """Write the counts as ``counts.h5ad``, block by block."""
     counts, step = stored(folder), 20_000_000
     n_cells, n_genes = counts.shape
@@ -197,8 +209,12 @@ def write_h5ad(folder: Path) -> None:
             for start in range(0, len(values), step):
                 written[start : start + step] = values[start : start + step]
         matrix.create_dataset("indptr", data=np.asarray(counts.indptr))
-        kinds = [f"type{number % N_TYPES}" for number in range(n_cells)]
-        cells = pd.DataFrame({"cell_type": pd.Categorical(kinds)}, map(str, range(n_cells)))
+        kinds = [f"type{number % n_types}" for number in range(n_cells)]
+        names = [str(number) for number in range(n_cells)]
+        cells = pd.DataFrame({"cell_type": pd.Categorical(kinds)}, names)
+        if n_batches > 1:
+            batches = [f"batch{number // n_types % n_batches}" for number in range(n_cells)]
+            cells["batch"] = pd.Categorical(batches)
         genes = pd.DataFrame(index=[f"gene{number}" for number in range(n_genes)])
         for name, table in (("obs", cells), ("var", genes)):
             write_elem(file, name, table)
