@@ -17,6 +17,8 @@ _verb_options: ContextVar[frozenset[str]] = ContextVar("verb_options", default=f
 _RUN_ARGUMENTS = frozenset({"label_key", "batch_key", "labels", "layer", "no_labels"})
 MAX_NAMES = 3
 """Largest number of names in a message."""
+MAX_LISTED = 90
+"""Largest number of known names that a message lists."""
 
 
 def quote_names(names: Sequence[str]) -> str:
@@ -28,13 +30,16 @@ def quote_names(names: Sequence[str]) -> str:
 def did_you_mean(name: str, known: list[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for a close match, else the sorted list of known names.
 
-    Upper and lower case are not distinguished.
+    Upper and lower case are not distinguished. Of more than ``MAX_LISTED`` names, such as those of
+    cells, none is listed.
     """
     folded = {candidate.casefold(): candidate for candidate in known}
     close = difflib.get_close_matches(name.casefold(), folded, n=2, cutoff=0.6)
     if close:
         return " Did you mean " + " or ".join(f"'{folded[match]}'" for match in close) + "?"
-    return " Known: " + ", ".join(sorted(known)) + "." if known else ""
+    if not known or len(known) > MAX_LISTED:
+        return ""
+    return f" Known: {', '.join(sorted(known))}."
 
 
 @contextmanager

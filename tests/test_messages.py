@@ -9,7 +9,7 @@ from anndata import AnnData
 from typer.testing import CliRunner
 
 from bench.cli.main import app
-from bench.messages import named_options, option_hint
+from bench.messages import did_you_mean, named_options, option_hint
 
 
 def test_flags_of_the_verb_and_brackets_in_python():
@@ -44,3 +44,10 @@ def test_a_message_in_the_shell_names_its_own_options(
     found = CliRunner().invoke(app, command)
     assert found.exit_code == 2
     assert hint in " ".join(found.output.split())
+
+
+def test_thousands_of_names_are_not_listed():
+    known = [f"cell{number}" for number in range(2000)]
+    assert did_you_mean("nobody", known) == ""
+    assert did_you_mean("cell17x", known).startswith(" Did you mean 'cell17")
+    assert did_you_mean("x", ["pca", "vae"]) == " Known: pca, vae."
