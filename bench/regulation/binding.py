@@ -230,11 +230,12 @@ def signal_agreement(weight: np.ndarray, height: np.ndarray, top: int) -> dict[s
     size = float(np.linalg.norm(weight) * np.linalg.norm(height))
     varies = np.ptp(weight) > 0 and np.ptp(height) > 0
     first, second = (_largest(values, top) for values in (weight, height))
-    either = (first | second).sum()
+    none = not (first.any() and second.any())
+    shared = float((first & second).sum()) / max(1, (first | second).sum())
     return {
         "cosine": float(weight @ height) / size if size else float("nan"),
         "pearson": float(np.corrcoef(weight, height)[0, 1]) if varies else float("nan"),
-        "jaccard": float((first & second).sum() / either) if either else float("nan"),
+        "jaccard": float("nan") if none else shared,
     }
 
 
