@@ -60,7 +60,7 @@ def test_components_of_many_cells_are_those_of_the_solver(monkeypatch, tmp_path)
 
 @pytest.mark.slow
 def test_dense_data_in_a_file_are_not_copied(tmp_path):
-    """Components and an epoch of training over 320 MB take less than a third in memory."""
+    """Components and an epoch of training over 320 MB take less than half of it in memory."""
     n_cells, n_genes = 80_000, 1000
     path = tmp_path / "values.npy"
     written = np.lib.format.open_memmap(path, "w+", np.float32, (n_cells, n_genes))
@@ -89,7 +89,7 @@ print(peak() - before)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert not done.returncode, done.stderr
-    assert float(done.stdout) < 110
+    assert float(done.stdout) < 160
 
 
 def test_fewer_components_than_asked(toy_counts: AnnData):
