@@ -117,16 +117,18 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("results/fidelity"))
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    parts, system = [_HEAD], ""
-    for row in rows_of(Path(__file__).with_name("fidelity.yaml"), options.only):
-        if row["system"] != system:
-            system = row["system"]
-            parts += [f"\n## {system}\n", *([row["remark"], ""] if row["remark"] else [])]
-            parts += [f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|"]
-        lines = _fitted(row, options)
-        parts += lines
-        parts += [f"\n{row['note']}\n"] if "note" in row else []
-        print(*lines, sep="\n", flush=True)
+    rows = rows_of(Path(__file__).with_name("fidelity.yaml"), options.only)
+    parts = [_HEAD]
+    for system in dict.fromkeys(row["system"] for row in rows):
+        own = [row for row in rows if row["system"] == system]
+        parts += [f"\n## {system}\n", *([own[0]["remark"], ""] if own[0]["remark"] else [])]
+        parts += [f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|"]
+        for row in own:
+            lines = _fitted(row, options)
+            parts += lines
+            print(*lines, sep="\n", flush=True)
+        notes = [f"* `{row['dataset']}`: {row['note']}" for row in own if "note" in row]
+        parts += ["", *notes] if notes else []
     if options.out is not None:
         options.out.write_text("\n".join(parts).rstrip() + "\n", encoding="utf-8")
 
