@@ -21,7 +21,8 @@ class WNN(PairedBaseline):
     Scores of ``pca`` and ``lsi``, in unit rows, give a graph of each modality. Both are weighed by
     how well neighbours in one predict the cell in the other. Distances follow the commute time of
     a random walk (Qiu and Hancock 2007, doi:10.1109/TPAMI.2007.1103). ``wnn_leiden`` are Leiden
-    clusters on the graph. New cells are not in it: there is no ``transform``.
+    clusters on the graph. New cells are not in it: there is no ``transform``. muon compiles its
+    metric anew in each fit, which takes a minute or two.
     """
 
     name = "wnn"
@@ -32,6 +33,8 @@ class WNN(PairedBaseline):
     )
     requires = ("muon",)
     install = "pip install muon"
+
+    cost = "heavy"
 
     class Params(PairedBaseline.Params):
         """Parameters of the graph and of its embedding."""
