@@ -37,7 +37,8 @@ The first figure of a row is the original's: published, or its authors' program 
 cells named. `preset=faithful` has the published settings; every deviation from the original
 program is on the page of the method (`bench methods NAME`). The number of clusters is that of the
 true types. Mean ± half of the 95 % t-interval over seeds; one seed has none. A figure of one run
-is a draw, not an estimate: k-means alone moves `baron_mouse` by 0.14.
+is a draw, not an estimate: k-means alone moves `baron_mouse` by 0.14. Times were taken beside
+other work.
 
 Made by `make results-fidelity`.
 """
