@@ -27,18 +27,16 @@ if TYPE_CHECKING:
 
 OWN = "own/ari"
 _SEEDS = 3
-_COLUMNS = (
-    "data", "cells", "score", "original", "its source", "here", "score here", "time of a fit",
-)  # fmt: skip
+_COLUMNS = ("data and score", "fit", "mean", "± or sd", "runs", "time of a fit")
 _TIMEOUT = 4 * 3600.0
-_HEAD = """# Fidelity: the originals, their settings here, and the defaults
+_HEAD = """# Fidelity
 
-The first figure of a row is the original's: published, or its authors' program measured on the
-cells named. `preset=faithful` has the published settings; every deviation from the original
-program is on the page of the method (`bench methods NAME`). The number of clusters is that of the
-true types. Mean ± half of the 95 % t-interval over seeds; one seed has none. A figure of one run
-is a draw, not an estimate: k-means alone moves `baron_mouse` by 0.14. Times were taken beside
-other work.
+What the originals reached, by their papers or by their authors' programs on the same cells, and
+what is reached here. `preset=faithful` has the published settings; every deviation from the
+original program is on the page of the method (`bench methods NAME`). The number of clusters is
+that of the true types. ±: half of the 95 % t-interval over seeds; sd: standard deviation. A figure
+of one run is a draw, not an estimate: k-means alone moves `baron_mouse` by 0.14. Times were taken
+beside other work.
 
 Made by `make results-fidelity`.
 """
@@ -77,8 +75,8 @@ def scores_of(table: pd.DataFrame, score: str) -> pd.Series:
 
 
 def _fitted(row: dict[str, Any], options: argparse.Namespace) -> list[str]:
-    """Fit what a row asks for; return a line of the table for each method."""
-    dataset, lines = dataset_of(row, options.results / "cells"), []
+    """Fit what a row asks for; return a line of the table for the original and each method."""
+    dataset, lines, cells = dataset_of(row, options.results / "cells"), [], ""
     for method in row["methods"]:
         outcome = bench.run(
             method, dataset, seeds=row.get("seeds", _SEEDS), results=options.results,
@@ -86,29 +84,35 @@ def _fitted(row: dict[str, Any], options: argparse.Namespace) -> list[str]:
         )  # fmt: skip
         table = outcome.load_results(columns="all")
         done = table[table["status"] == "done"]
-        lines.append(_line(row, method, done))
-    return lines
-
-
-def _line(row: dict[str, Any], method: str, done: pd.DataFrame) -> str:
-    original = row.get("original")
-    if original is None:
-        theirs = "–"
-    else:
-        mean, spread = original if isinstance(original, list) else (original, None)
-        theirs = f"{mean:.3f}" + (f" (sd {spread:.3f})" if spread is not None else "")
-        theirs += f", {row['runs']} run{'s' * (row['runs'] > 1)}" if "runs" in row else ""
-    cells = f"{int(done['n_cells'].iloc[0]):,}" if len(done) else ""
-    ours, seconds = "failed", ""
-    if len(done):
-        interval = t_interval(scores_of(done, row["score"]))
-        ours = f"{interval.mean:.3f}"
-        ours += f" ± {interval.half_width:.3f}" if interval.n > 1 else ""
-        ours += f", {interval.n} seed{'s' * (interval.n > 1)}"
-        seconds = format_duration(float(done["seconds"].median()))
+        cells = cells or (f", {int(done['n_cells'].iloc[0]):,} cells" if len(done) else "")
+        lines.append(_line(f"`{method}`", done, row["score"]))
+    lines = [*_original(row), *lines]
     score = "ARI (own clusters)" if row["score"] == OWN else label(row["score"])
-    source = row.get("source", "no figure")
-    words = (row["dataset"], cells, score, theirs, source, f"`{method}`", ours, seconds)
+    first = f"`{row['dataset']}`{cells}, {score}"
+    return [_row(first if number == 0 else "", *words) for number, words in enumerate(lines)]
+
+
+def _original(row: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Return the words of the original's line, or none."""
+    if "original" not in row:
+        return []
+    given = row["original"]
+    mean, spread = given if isinstance(given, list) else (given, None)
+    runs = str(row.get("runs", ""))
+    sd = "" if spread is None else f"sd {spread:.3f}"
+    return [(f"original: {row['source']}", f"{mean:.3f}", sd, runs, "")]
+
+
+def _line(fit: str, done: pd.DataFrame, score: str) -> tuple[str, ...]:
+    if done.empty:
+        return (fit, "failed", "", "", "")
+    interval = t_interval(scores_of(done, score))
+    half = f"±\u00a0{interval.half_width:.3f}" if interval.n > 1 else ""
+    seconds = format_duration(float(done["seconds"].median()))
+    return (fit, f"{interval.mean:.3f}", half, str(interval.n), seconds)
+
+
+def _row(*words: str) -> str:
     return f"| {' | '.join(words)} |"
 
 
@@ -125,7 +129,7 @@ def main() -> None:
     for system in dict.fromkeys(row["system"] for row in rows):
         own = [row for row in rows if row["system"] == system]
         parts += [f"\n## {system}\n", *([own[0]["remark"], ""] if own[0]["remark"] else [])]
-        parts += [f"| {' | '.join(_COLUMNS)} |", "|---" * len(_COLUMNS) + "|"]
+        parts += [_row(*_COLUMNS), "|---|---" + "|---:" * (len(_COLUMNS) - 2) + "|"]
         for row in own:
             lines = _fitted(row, options)
             parts += lines
