@@ -109,7 +109,8 @@ def fit(data: AnnData, *, method: str, seed: int, **values: Any) -> tuple[float,
     starts = [kmeans(fitted.embedding_, k, start) for start in range(3)]
     found = list(fitted.own_labels_.values()) or starts
     ari = np.mean([adjusted_rand_score(types, labels) for labels in found])
-    losses = fitted.curves_.get("held_out_likelihood_loss", [np.nan])
+    curves = fitted.curves_
+    losses = curves.get("held_out_likelihood_loss") or curves.get("held_out_loss", [np.nan])
     return float(ari), float(min(losses)), seconds
 
 

@@ -29,11 +29,8 @@ if TYPE_CHECKING:
 
 _MOST_UPDATED_CELLS = 20_000
 """With more cells scvi-tools takes fewer epochs, in proportion."""
-_CURVES = {
-    "loss": "elbo_train", "held_out_loss": "elbo_validation",
-    "held_out_likelihood_loss": "reconstruction_loss_validation",
-}  # fmt: skip
-"""Reported name → name in scvi-tools; all a cell."""
+_CURVES = {"loss": "elbo_train", "held_out_loss": "elbo_validation"}
+"""Reported name → name in scvi-tools; all a cell, reconstruction plus unweighted KL."""
 
 
 class ReportEpochs(Callback):
