@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.linalg import eigh
 
 from bench.prepare.blocks import release_pages
 
@@ -29,15 +30,18 @@ def fit_by_covariance(model: PCA, matrix: np.ndarray) -> np.ndarray:
         total += block.sum(axis=0, dtype=np.float64)
         products += block.T @ block
     mean = total / n_cells
-    covariance = (products - n_cells * np.outer(mean, mean)) / (n_cells - 1)
-    variances, vectors = np.linalg.eigh(covariance)
-    axes = vectors[:, : -1 - model.n_components : -1].T
+    products -= n_cells * np.outer(mean, mean)
+    products /= n_cells - 1
+    variance = float(np.trace(products))
+    most = (n_features - model.n_components, n_features - 1)
+    variances, vectors = eigh(products, subset_by_index=most, overwrite_a=True)
+    axes = vectors[:, ::-1].T
     # The sign of an eigenvector is arbitrary; scikit-learn chooses it in the same way.
     axes = axes * np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(axis=1)])[:, None]
-    explained = np.maximum(variances[: -1 - len(axes) : -1], 0.0)
+    explained = np.maximum(variances[::-1], 0.0)
     model.components_, model.mean_ = axes.astype(np.float32), mean.astype(np.float32)
     model.explained_variance_ = explained
-    model.explained_variance_ratio_ = explained / max(float(np.trace(covariance)), 1e-300)
+    model.explained_variance_ratio_ = explained / max(variance, 1e-300)
     model.singular_values_ = np.sqrt(explained * (n_cells - 1))
     model.noise_variance_ = 0.0
     model.n_components_, model.n_features_in_ = len(axes), n_features

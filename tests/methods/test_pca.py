@@ -60,7 +60,11 @@ def test_components_of_many_cells_are_those_of_the_solver(monkeypatch, tmp_path)
 
 @pytest.mark.slow
 def test_dense_data_in_a_file_are_not_copied(tmp_path):
-    """Components and an epoch of training over 320 MB take less than half of it in memory."""
+    """Components and an epoch of training over 320 MB take less than a third in memory.
+
+    Of the epoch, whose rows are read at random, only memory of its own counts: how many pages of
+    the file the kernel maps beside a row is up to the kernel.
+    """
     n_cells, n_genes = 80_000, 1000
     path = tmp_path / "values.npy"
     written = np.lib.format.open_memmap(path, "w+", np.float32, (n_cells, n_genes))
@@ -75,21 +79,23 @@ from pathlib import Path
 from anndata import AnnData
 from bench.methods.nn.batches import Cells
 from bench.methods.pca import decompose
-def peak():
+def mib(name):
     lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+    return int(next(line for line in lines if line.startswith(name)).split()[1]) / 1024
 decompose(np.ones((20, 5), np.float32) * np.arange(20)[:, None], 2, 0)
 data = AnnData(np.load({str(path)!r}, mmap_mode="r"))
-before = peak()
+before = mib("VmHWM")
 decompose(data.X, 10, 0)
+components = mib("VmHWM") - before
+before = mib("RssAnon")
 cells = Cells(data, counts=False, device="cpu")
-for block in cells.blocks(np.random.default_rng(0).permutation({n_cells}), 64):
-    assert len(block)
-print(peak() - before)
+rows = np.random.default_rng(0).permutation({n_cells})
+epoch = max(mib("RssAnon") - before for block in cells.blocks(rows, 64) if len(block))
+print(max(components, epoch))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert not done.returncode, done.stderr
-    assert float(done.stdout) < 160
+    assert float(done.stdout) < 110
 
 
 def test_fewer_components_than_asked(toy_counts: AnnData):
