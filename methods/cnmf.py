@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 class ConsensusNMF(ArrayState, CountFactors):
     """Gene programmes that many factorisations agree on (Kotliar et al. 2019).
 
-    Counts of variable genes, of unit variance and not centred, are factorised by ``nmf`` from many
-    random starts. Programmes far from their neighbours are dropped, and the medians of k-means
-    groups of the others are the consensus. The embedding is its usage, rows of sum 1.
-    ``preset=faithful`` has the defaults of the authors' program, cnmf 1.7.
+    Counts of variable genes (``seurat_v3``), each of unit variance and not centred, are factorised
+    by ``nmf`` from many random starts. Programmes far from their neighbours are dropped, k-means
+    groups the others, and the median of a group is a consensus programme. The embedding is the
+    usage of programmes, rows of sum 1. ``preset=faithful`` has the defaults of the authors'
+    program (cnmf 1.7): 100 starts and multiplicative updates.
     """
 
     name = "cnmf"

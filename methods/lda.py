@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 
 class LatentDirichletTopics(ArrayState, CountFactors):
-    """cisTopic's model of peaks or counts: the embedding is the mixture of topics of each cell.
+    """Topics of binarised peaks or of counts (Bravo González-Blas et al. 2019: cisTopic).
 
-    Fitted by online variational Bayes, not by Gibbs sampling. The number of topics is that which
-    predicts half of the counts of held-out cells best; cisTopic leaves it to the user.
+    Each cell is a mixture of topics, each topic a distribution over features; the embedding is the
+    mixture. Priors are cisTopic's: Dirichlet(50 / topics) and Dirichlet(0.1). It is fitted by
+    scikit-learn's online variational Bayes, not by Gibbs sampling. The number of topics is that
+    which predicts half of the counts of held-out cells best; cisTopic leaves it to the user.
     """
 
     name = "lda"

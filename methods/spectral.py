@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 
 class SpectralEmbedding(ArrayState, Method):
-    """Eigenvectors of the graph Laplacian of cosine similarities (Zhang et al. 2024).
+    """Eigenvectors of the graph Laplacian of cosine similarities, matrix-free (Zhang et al. 2024).
 
-    Of binarised peaks weighted by log(n / (1 + count)), or of logarithms of variable genes; times
-    the root of the eigenvalue, so that their number matters little. New cells: as of the fit.
+    Cells are binarised peaks weighted by log(n / (1 + count)). The similarities are never
+    computed, only their products with vectors. Eigenvectors are multiplied by the root of their
+    eigenvalue, so that the number of them matters little. A new cell is embedded as if it were one
+    of the fit. Genes: logarithms of variable genes instead of peaks.
     """
 
     name = "spectral"

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 class WNN(PairedBaseline):
     """Eigenvectors of the weighted-nearest-neighbour graph.
 
-    Scores of ``pca`` and ``lsi``, in unit rows, give a graph of each modality. Both are weighed by
-    how well neighbours in one predict the cell in the other. Distances follow the commute time of
-    a random walk (Qiu and Hancock 2007, doi:10.1109/TPAMI.2007.1103). ``wnn_leiden`` are Leiden
-    clusters on the graph. New cells are not in it: there is no ``transform``. muon compiles its
-    metric anew in each fit, which takes a minute or two.
+    Scores of ``pca`` and ``lsi``, in unit rows, give a graph of each modality.
+    ``muon.pp.neighbors`` weighs both by how well neighbours in one predict the cell in the other.
+    Eigenvectors are scaled so that distances follow the commute time of a random walk (Qiu and
+    Hancock 2007, doi:10.1109/TPAMI.2007.1103). ``wnn_leiden`` are Leiden clusters on the graph.
+    New cells are not in the graph: there is no ``transform``. muon
+    compiles its metric anew in each fit, which takes a minute or two.
     """
 
     name = "wnn"
