@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import networkx  # type: ignore[import-untyped]
+import networkx
 
 ROOMS = ("bench", "methods", "datasets", "reports")
 OWNED = ("methods", "datasets", "reports")
