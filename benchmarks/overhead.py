@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 from _figures import flags, show
 from rich.console import Console
@@ -81,11 +82,10 @@ def measure(folder: Path, jobs: int) -> dict[str, float]:
 
     stages: list[dict[str, float]] = []
     go(2)
-    Tracker.commit = timed  # type: ignore[assignment,method-assign]
     commits.clear()
     stages.clear()
-    wall = go(jobs + 2)
-    Tracker.commit = commit  # type: ignore[method-assign]
+    with patch.object(Tracker, "commit", timed):
+        wall = go(jobs + 2)
     beside = dict(_compare_wall(go, stages, jobs))
     method = statistics.median(stage["fit"] for stage in stages)
     fit = statistics.median(stage["fit process"] for stage in stages)

@@ -123,6 +123,7 @@ class Times(Clock):
 def untrained(cells: Cells) -> ConvolutionalAutoencoder:
     """Return a network in the memory layout that fits use."""
     model = ConvolutionalAutoencoder(cells.n_features, 10)
+    # PyTorch's own types lack this form of `to`.
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
