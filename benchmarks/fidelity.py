@@ -38,6 +38,9 @@ that of the true types. ±: half of the 95 % t-interval over seeds; sd: standard
 of one run is a draw, not an estimate: k-means alone moves `baron_mouse` by 0.14. Times were taken
 beside other work.
 
+**Seen before the default was chosen**: `baron_mouse` by the graph methods, `pbmc3k` by `sakura`;
+these figures are no test of a default.
+
 Made by `make results-fidelity`.
 """
 
