@@ -135,8 +135,8 @@ class Process:
     """What was seen of a process."""
 
     parent: int
-    is_umap: bool
     first: float
+    command: list[str] = field(default_factory=list)
     last: float = 0.0
     cpu: list[tuple[float, float]] = field(default_factory=list)
     """Time of a look and CPU seconds until then."""
@@ -167,23 +167,27 @@ class Watcher:
         peak = int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 2**20
         times, now = process.cpu_times(), time.monotonic()
         if process.pid not in self._seen:
-            is_umap = any("figures.umaps" in part for part in process.cmdline())
-            self._seen[process.pid] = Process(process.ppid(), is_umap, now)
+            self._seen[process.pid] = Process(process.ppid(), now)
         seen = self._seen[process.pid]
+        seen.command = process.cmdline() or seen.command
         seen.last, seen.gib = now, max(seen.gib, peak)
         seen.cpu.append((now, times.user + times.system))
 
     def stages(self, started: float, ended: float) -> dict[str, dict[str, float]]:
         """Return seconds, CPU seconds and peak memory (GiB) of each stage."""
         driver = self._seen[self._command.pid]
-        servers = {p for p, one in self._seen.items() if one.parent == self._command.pid}
-        work = [one for one in self._seen.values() if one.parent in servers]
-        # The last two processes of the server are fit and score; a file is read before its
-        # recipe is carried out.
+        children = {p: one for p, one in self._seen.items() if one.parent == self._command.pid}
+        # Processes forked by the server have its command line, programs that they call have not.
+        work = [
+            one
+            for one in self._seen.values()
+            if one.parent in children and one.command == children[one.parent].command
+        ]
+        # The last two are fit and score; a file is read before its recipe is carried out.
         names = dict(zip(("read", "prepare", "fit", "score")[-len(work) :], work, strict=True))
         costs = {name: _costs(one.last - one.first, one) for name, one in names.items()}
         scored = names["score"].last
-        umaps = [one for one in self._seen.values() if one.is_umap]
+        umaps = [one for one in children.values() if "figures.umaps" in " ".join(one.command)]
         costs["report"] = {
             "s": ended - scored,
             "CPU s": driver.cpu_seconds(scored) + sum(one.cpu_seconds() for one in umaps),
