@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 from sklearn.metrics import adjusted_rand_score, homogeneity_score
+from sklearn.neighbors import NearestNeighbors
 
 from bench.scoring import clustering
 from bench.scoring.clustering import (
@@ -201,6 +202,25 @@ def test_leiden_finds_the_same_in_approximate_neighbours(many, monkeypatch):
     found = leiden(points, 0)
     monkeypatch.setattr(clustering, "EXACT_CELLS", 5000)
     assert adjusted_rand_score(found, leiden(points, 0)) > 0.9
+
+
+def test_scores_of_many_cells_share_one_graph(many, monkeypatch):
+    searches = []
+
+    def exact(points, k, seed, queries):
+        searches.append(seed)
+        distances, indices = NearestNeighbors(n_neighbors=k).fit(points).kneighbors()
+        return indices, distances
+
+    monkeypatch.setattr(clustering, "_approximate_neighbors", exact)
+    monkeypatch.setattr(clustering, "_last_graph", {})
+    points, _ = many
+    graph = connectivities(points, seed=1)
+    assert connectivities(points.copy(), seed=2) is graph
+    assert len(searches) == 1
+    assert connectivities(points, 10) is not graph
+    assert abs(connectivities(points[::-1]) - graph[::-1, ::-1]).max() < 1e-9
+    assert len(searches) == 3
 
 
 def test_sampled_cells_have_their_exact_neighbours_among_all(many, monkeypatch):
