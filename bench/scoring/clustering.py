@@ -131,7 +131,7 @@ def connectivities(
     n_cells = len(embedding)
     if n_cells <= EXACT_CELLS:
         return _fuzzy_graph(embedding, n_neighbors, seed)
-    digest = hashlib.blake2b(np.ascontiguousarray(embedding)).hexdigest()
+    digest = hashlib.blake2b(np.ascontiguousarray(embedding).data).hexdigest()
     key = (n_neighbors, f"{embedding.shape} {embedding.dtype} {digest}")
     if key not in _last_graph:
         _last_graph.clear()
