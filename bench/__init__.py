@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 from bench._version import __version__
 
 __all__ = [
-    "__version__", "estimator", "list_datasets", "list_methods", "list_metrics", "load_results",
-    "run", "score", "search",
+    "__version__", "ask", "estimator", "list_datasets", "list_methods", "list_metrics",
+    "load_results", "run", "score", "search",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
+    from bench.advice.recommendation import ask
     from bench.apply.estimator import estimator
     from bench.cli.listings import list_datasets, list_methods, list_metrics
     from bench.execute.array_scores import score
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 # Importing the package loads none of the libraries that these functions need.
 _HOMES = {
+    "ask": "bench.advice.recommendation",
     "estimator": "bench.apply.estimator",
     "list_datasets": "bench.cli.listings",
     "list_methods": "bench.cli.listings",

@@ -44,6 +44,7 @@ VERBS = {
         "ui": ("ui:ui_command", "Open the MLflow UI on the store."),
     },
     "Methods and data": {
+        "ask": ("ask:ask_command", "Recommend a method for your data, with its measured error."),
         "methods": ("methods:methods_command", "List the methods, or show one."),
         "datasets": ("datasets:datasets_command", "List the datasets, or show one."),
         "metrics": ("metrics:metrics_command", "List the metrics, or show one."),
