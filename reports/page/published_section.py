@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -179,6 +179,34 @@ def published_section(results: pd.DataFrame) -> PublishedSection:
     section.flags = {word: meaning for word, meaning in meanings.items() if word in flags}
     section.sources = [(n, literature.sources[key]) for key, n in source_numbers.items()]
     return section if section.datasets else PublishedSection()
+
+
+def published_pairs(results: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return each published score of which there is one of ours.
+
+    Keys: ``dataset``, ``method`` (as published), ``ours_is`` (ours), ``clustering``, ``metric``,
+    ``published``, ``ours`` (mean over seeds), ``half_width`` (95 % over seeds), ``source``, and
+    ``not_comparable`` with the reason, empty if both were made alike.
+    """
+    table, literature = tidy(results), load_published()
+    pairs = []
+    for dataset in dict.fromkeys(table["dataset"]):
+        name = _set_name(str(dataset), literature)
+        rows = table[table["dataset"] == dataset]
+        for record in literature.records if name in literature.sets else ():
+            if name not in record.values:
+                continue
+            line = _line(record, name, literature.sets[name], rows, {})
+            for metric, ours in line.ours.items():
+                pairs.append({
+                    "dataset": str(dataset), "method": record.method, "ours_is": record.ours,
+                    "clustering": _CLUSTERINGS[record.clustering], "metric": metric,
+                    "published": _mean(line.scores[metric]), "ours": ours.mean,
+                    "half_width": ours.half_width,
+                    "source": literature.sources[record.source].citation,
+                    "not_comparable": line.differences[metric],
+                })  # fmt: skip
+    return pairs
 
 
 def _set_name(dataset: str, literature: PublishedFile) -> str:

@@ -195,6 +195,7 @@ def page_values(
         "pairs": found.pairs,
         "studies": study_sections(source.studies),
         "static": static,
+        "scores": "scores.csv",
         "definitions": definitions,
         "terms": _WORDS | {name: meaning for name, meaning, _ in definitions},
     }

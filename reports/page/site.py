@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 _SHARED = ("page.css", "page.js", "cells.js")
 _PAGE = "page.html.j2"
+_SCORES = "scores.csv.gz"
+"""All scores of a large grid are many megabytes as text."""
 
 
 def write_site(
@@ -56,14 +58,17 @@ def write_site(
     for name in _SHARED:
         write_text(folder / name, (TEMPLATES / name).read_text(encoding="utf-8"))
     scores = scores_long(found.results)
-    write_atomically(folder / "scores.csv", lambda path: scores.to_csv(path, index=False))
+    packed = {"method": "gzip", "mtime": 0}
+    write_atomically(
+        folder / _SCORES, lambda path: scores.to_csv(path, index=False, compression=packed)
+    )
     write_atomically(folder / "scores.parquet", scores.to_parquet)
     text = report_markdown(
         results, title=source.title, command=source.command, studies=source.studies
     )
     write_text(folder / "summary.md", text)
     umaps = umap_section(found.results, umap_folder) if umap_folder else NO_UMAPS
-    common = page_values(found, source, None)
+    common = page_values(found, source, None) | {"scores": _SCORES}
     for dataset in map(str, found.whole["dataset"].unique()):
         _write_dataset(folder, dataset, found, source, umaps, common)
     for method in [card.title for card in common["method_cards"]]:
