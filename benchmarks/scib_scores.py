@@ -41,7 +41,6 @@ class Pair:
     """Whether the definitions are equal, up to approximate neighbours and samples of cells."""
     scaled: bool = False
     """Whether ours is from -1 to 1 and theirs (s + 1) / 2."""
-    needs_batches: bool = False
 
 
 PAIRS = (
@@ -49,17 +48,16 @@ PAIRS = (
     Pair("embedding/clisi", "clisi_knn", same=True),
     Pair(
         "embedding/isolated_silhouette", "isolated_labels", same=True, scaled=True,
-        needs_batches=True,
     ),
-    Pair("embedding/bras", "bras", same=True, needs_batches=True),
-    Pair("embedding/ilisi", "ilisi_knn", same=True, needs_batches=True),
-    Pair("embedding/pcr_comparison", "pcr_comparison", same=True, needs_batches=True),
+    Pair("embedding/bras", "bras", same=True),
+    Pair("embedding/ilisi", "ilisi_knn", same=True),
+    Pair("embedding/pcr_comparison", "pcr_comparison", same=True),
     Pair("kmeans/ari", "nmi_ari_cluster_labels_kmeans_ari", same=False),
     Pair("kmeans/nmi", "nmi_ari_cluster_labels_kmeans_nmi", same=False),
     Pair("leiden/ari", "nmi_ari_cluster_labels_leiden_ari", same=False),
     Pair("leiden/nmi", "nmi_ari_cluster_labels_leiden_nmi", same=False),
-    Pair("embedding/kbet", "kbet_per_label", same=False, needs_batches=True),
-    Pair("embedding/graph_connectivity", "graph_connectivity", same=False, needs_batches=True),
+    Pair("embedding/kbet", "kbet_per_label", same=False),
+    Pair("embedding/graph_connectivity", "graph_connectivity", same=False),
 )  # fmt: skip
 
 
@@ -197,7 +195,8 @@ def main() -> None:
     if not entries:
         parser.error("no finished run with labels matches")
     chosen = f" --datasets {options.datasets}" if options.datasets else ""
-    command = f"python benchmarks/scib_scores.py --results {options.results.name}{chosen}"
+    chosen += f" --seed {options.seed}" if options.seed else ""
+    command = f"python benchmarks/scib_scores.py --results {options.results}{chosen}"
     text = page(pd.DataFrame(entries), command)
     if options.out:
         options.out.write_text(text, encoding="utf-8")

@@ -32,7 +32,7 @@ import bench
 from bench.registry import methods
 from bench.reports.tables.statistics import t_interval
 
-METHODS = "pca,nmf,lsnmf,svd,ae,sparse_ae,vae,stacked_ae"
+METHODS = "pca,svd,ica,spectral,nmf,lsnmf,ae,vae"
 DATASETS = "cellbench_5cl,zheng_sorted,teaseq,cellbench_3cl_batches,leukemia,schep_celllines"
 PROTOCOLS = ("holdout", "unsupervised", "oracle")
 BY_EPOCH, BY_HALF = "epoch by ARI", "epoch by ARI of half"
@@ -198,8 +198,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--methods", default=METHODS)
     parser.add_argument("--datasets", default=DATASETS)
-    parser.add_argument("--trials", type=int, default=8)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--trials", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--profile", default="quick")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--results", type=Path, default=Path("results/selection"))

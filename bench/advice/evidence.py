@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).with_name("evidence")
 BASELINES = {RNA: "pca", ATAC: "lsi", MULTIOME: "pca_lsi"}
 """The method of each modality that every advice is compared with."""
-LABEL_FREE = ("leiden/silhouette", "kmeans/silhouette", "embedding/knn_preservation")
+LABEL_FREE = ("leiden/silhouette",)
 """Scores that need no labels; higher is better."""
 _ARI = "kmeans/ari"
 _NEEDED = {
-    "method", "method_name", "family", "dataset", "modality", "seed", "protocol", "status", "uses",
-    _ARI, "seconds",
+    "method", "method_name", "family", "dataset", "modality", "seed", "protocol", "profile",
+    "status", "uses", _ARI, "seconds",
 }  # fmt: skip
 
 
@@ -83,22 +83,26 @@ class AdviceEvidence:
         """Return the evidence of all other datasets."""
         return self.take([one for one in range(len(self.profiles)) if one != row])
 
-    def without(self, profile: DataProfile) -> AdviceEvidence:
-        """Return the evidence without the cells of a dataset, also under another name."""
+    def without(self, profile: DataProfile, *, by_name: bool = True) -> AdviceEvidence:
+        """Return the evidence without the cells of a dataset.
+
+        These are known by size and depth and, of a dataset that was asked for by its name, by
+        that.
+        """
         return self.take(
             [
                 row
                 for row, one in enumerate(self.profiles)
-                if not shares_cells(one.dataset, profile.dataset)
+                if not (by_name and shares_cells(one.dataset, profile.dataset))
                 and not one.has_counts_of(profile)
             ]
         )
 
 
 def shares_cells(one: str, other: str) -> bool:
-    """Return whether a name is the other, with a further word or brackets behind it or not."""
-    short, long = sorted((one, other), key=len)
-    return long == short or long.startswith((f"{short}_", f"{short}["))
+    """Return whether names are equal, but for brackets and for further words of one of them."""
+    short, long = sorted((name.partition("[")[0] for name in (one, other)), key=len)
+    return long == short or long.startswith(f"{short}_")
 
 
 def read_evidence(modality: str, folder: Path = FOLDER) -> AdviceEvidence:
@@ -176,10 +180,9 @@ def write_evidence(results: pd.DataFrame, folder: Path = FOLDER) -> None:
 
 
 def result_rows(results: pd.DataFrame) -> pd.DataFrame:
-    """Return one row for each labelled dataset and method with its default parameters.
+    """Return one row for each labelled dataset and method with its default settings.
 
-    Scores are means over the finished seeds. Of data that changed the newest count. Label-free
-    scores are those of runs without labels where there are any.
+    Scores are means over the finished seeds. Of data that changed the newest count.
     """
     missing = sorted(_NEEDED - set(results))
     if missing:
@@ -188,32 +191,28 @@ def result_rows(results: pd.DataFrame) -> pd.DataFrame:
             "columns='all'.",
             code="missing_column",
         )
-    plain = results["method"].eq(results["method_name"]) & results["protocol"].eq("default")
-    table = results[plain & ~results["status"].isin(NOT_RUN)]
-    hidden = table.get("labels_digest", pd.Series("", index=table.index)).eq("none")
-    labelled, unlabelled = _newest(table[~hidden]), _newest(table[hidden])
+    plain = results["method"].eq(results["method_name"])
+    for column in ("protocol", "profile"):
+        plain &= results[column].eq("default")
+    if "labels_digest" in results:
+        plain &= results["labels_digest"].ne("none")
+    jobs = _newest(results[plain & ~results["status"].isin(NOT_RUN)])
     rows = []
-    for (dataset, method), jobs in labelled.groupby(["dataset", "method_name"]):
-        done = jobs[jobs["status"] == "done"]
-        same = (unlabelled["dataset"] == dataset) & (unlabelled["method_name"] == method)
+    for (dataset, method), own in jobs.groupby(["dataset", "method_name"]):
+        done = own[own["status"] == "done"]
         rows.append(
             {
                 "dataset": dataset,
-                "modality": jobs["modality"].iloc[0],
+                "modality": own["modality"].iloc[0],
                 "method": method,
-                "family": jobs["family"].iloc[0],
+                "family": own["family"].iloc[0],
                 "cost": _cost(str(method)),
-                "uses": ",".join(sorted({n for t in jobs["uses"] for n in t.split(",") if n})),
+                "uses": ",".join(sorted({n for t in own["uses"] for n in t.split(",") if n})),
                 "ari": done[_ARI].mean(),
                 "seeds": len(done),
-                "failed": len(jobs) - len(done),
+                "failed": len(own) - len(done),
                 "seconds": done["seconds"].median(),
-                **{
-                    name: _label_free(
-                        name, unlabelled[same & (unlabelled["status"] == "done")], done
-                    )
-                    for name in LABEL_FREE
-                },
+                **{name: done[name].mean() for name in LABEL_FREE if name in done},
             }
         )
     return pd.DataFrame(rows)
@@ -232,9 +231,3 @@ def _cost(method: str) -> str:
     """Return the declared cost of a method; ``heavy`` if it is not registered."""
     entry = method_registry().entries.get(method)
     return "heavy" if entry is None or entry.cls is None else entry.cls.cost
-
-
-def _label_free(name: str, *tables: pd.DataFrame) -> Any:
-    """Return the mean of a score in the first table that has it."""
-    found = (table[name].mean() for table in tables if name in table)
-    return next((value for value in found if not np.isnan(value)), np.nan)

@@ -96,20 +96,27 @@ def ask_with(
     text: str, settings: Settings, reading: Mapping[str, Any], folder: Path = FOLDER
 ) -> Recommendation:
     """Return the method to use for a file or dataset; ``folder`` holds the evidence."""
+    reading = {name: value for name, value in reading.items() if value is not None}
     profile = read_profile(text, settings, reading)
     if profile.modality not in BASELINES:
         raise UsageError(
             f"{text}: holds {profile.modality}; there is advice for {', '.join(BASELINES)}.",
             code="wrong_modality",
         )
-    found = recommend(read_evidence(profile.modality, folder), profile)
     by_name = is_name(text, settings)
-    return _with_command(found, text, {} if by_name else reading, by_name=by_name)
+    found = recommend(read_evidence(profile.modality, folder), profile, by_name=by_name)
+    command = _command(found.method, text, reading, settings.plugins, by_name=by_name)
+    return replace(found, command=command)
 
 
-def recommend(evidence: AdviceEvidence, profile: DataProfile) -> Recommendation:
-    """Return the method to use for a dataset, by evidence on other datasets."""
-    others = evidence.without(profile)
+def recommend(
+    evidence: AdviceEvidence, profile: DataProfile, *, by_name: bool = True
+) -> Recommendation:
+    """Return the method to use for a dataset, by evidence on other datasets.
+
+    ``by_name``: the dataset was asked for by its name, and no dataset of this name is evidence.
+    """
+    others = evidence.without(profile, by_name=by_name)
     n_sets, method, rule = len(others.profiles), others.baseline, BASELINE
     errors: RuleErrors | None = None
     reason: Reason = "few_sets"
@@ -141,6 +148,8 @@ def _expected_cost(
     distance = np.abs(np.log(cells) - np.log(profile.n_cells))
     rows = [row for row in np.argsort(distance, kind="stable") if np.isfinite(seconds[row])]
     chosen = rows[:NEAREST]
+    if not chosen:
+        return None
     return ExpectedCost(
         float(np.median(seconds[chosen])), int(cells[chosen].min()), int(cells[chosen].max())
     )
@@ -160,16 +169,19 @@ def _nearest(evidence: AdviceEvidence, profile: DataProfile) -> tuple[NearDatase
     return tuple(found)
 
 
-def _with_command(
-    found: Recommendation, text: str, reading: Mapping[str, Any], *, by_name: bool
-) -> Recommendation:
-    words = ["bench", "run", "-m", found.method, "-d", text]
-    if not by_name:
-        words = ["bench", "fit", found.method, text]
+def _command(
+    method: str, text: str, reading: Mapping[str, Any], plugins: Sequence[str], *, by_name: bool
+) -> str:
+    """Return the command line that fits a method."""
+    words = ["bench", "fit", method, text]
+    if by_name:
+        words = ["bench", "run", "-m", method, "-d", text]
     for name, value in reading.items():
         option = name.replace("_", "-")
         if isinstance(value, bool):
             words.append(f"--{option}" if value else f"--no-{option}")
         else:
             words += [f"--{option}", str(value)]
-    return replace(found, command=shlex.join(words))
+    for plugin in plugins:
+        words += ["--plugin", plugin]
+    return shlex.join(words)

@@ -94,10 +94,14 @@ def _features(profile: DataProfile) -> list[float]:
 
 
 def _highest_mean(evidence: AdviceEvidence, rows: Sequence[int], case: AdviceCase) -> str:
-    """Return the candidate with the highest mean of those with a score on all of some datasets."""
+    """Return the candidate with the highest mean on some datasets.
+
+    Candidates have a score on every dataset: how good it is to advise others was not measured.
+    """
     if not len(rows):
         return evidence.baseline
-    means = evidence.ari[list(rows)].mean(axis=0)
+    complete = np.isfinite(evidence.ari).all(axis=0)
+    means = np.where(complete, evidence.ari[list(rows)].mean(axis=0), np.nan)
     candidates = [
         number
         for number, method in enumerate(evidence.methods)

@@ -63,7 +63,7 @@ def _profile_card(found: Recommendation) -> Row:
         "features": f"{one.n_features:,}{genes}",
         "median_counts": f"{one.median_counts:,.0f} a cell",
         "zeros": f"{one.zeros:.1%}",
-        "batches": one.n_batches or "not known (--batch-key)",
+        "batches": one.n_batches or "none known",
     }
 
 
@@ -96,7 +96,7 @@ def _reason(found: Recommendation) -> str:
             f"the highest {score}. Without these runs: {found.baseline}."
         )
     if found.reason == "no_better_rule":
-        return f"No rule tried was better than {always}."
+        return f"No rule tried was reliably better than {always}."
     return f"Chosen by the rule {found.rule}, which was better than {always}."
 
 

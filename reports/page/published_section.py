@@ -133,6 +133,10 @@ def _mean(value: float | tuple[float, float]) -> float:
     return value[0] if isinstance(value, tuple) else value
 
 
+def _deviation(value: float | tuple[float, float]) -> float:
+    return value[1] if isinstance(value, tuple) else float("nan")
+
+
 @dataclass
 class PublishedDataset:
     """The published scores of one dataset.
@@ -172,7 +176,7 @@ def published_section(results: pd.DataFrame) -> PublishedSection:
             continue
         rows = table[table["dataset"] == dataset]
         paper = literature.sets[name]
-        lines = [_line(record, name, paper, rows, source_numbers) for record in records]
+        lines = [_line(record, name, rows, source_numbers) for record in records]
         flags |= {flag for line in lines for flag in line.flags}
         section.datasets.append(_published_dataset(str(dataset), paper, lines))
     meanings = FLAGS | literature.verdicts
@@ -184,9 +188,10 @@ def published_section(results: pd.DataFrame) -> PublishedSection:
 def published_pairs(results: pd.DataFrame) -> list[dict[str, Any]]:
     """Return each published score of which there is one of ours.
 
-    Keys: ``dataset``, ``method`` (as published), ``ours_is`` (ours), ``clustering``, ``metric``,
-    ``published``, ``ours`` (mean over seeds), ``half_width`` (95 % over seeds), ``source``, and
-    ``not_comparable`` with the reason, empty if both were made alike.
+    Keys: ``dataset``, ``method`` (as published), ``clustering``, ``metric``, ``published``,
+    ``deviation`` (standard deviation there, NaN if not stated), ``ours`` (mean over seeds),
+    ``half_width`` (95 % over seeds), ``source``, and ``not_comparable`` with the reason, empty if
+    both were made alike.
     """
     table, literature = tidy(results), load_published()
     pairs = []
@@ -196,12 +201,13 @@ def published_pairs(results: pd.DataFrame) -> list[dict[str, Any]]:
         for record in literature.records if name in literature.sets else ():
             if name not in record.values:
                 continue
-            line = _line(record, name, literature.sets[name], rows, {})
+            line = _line(record, name, rows, {})
             for metric, ours in line.ours.items():
                 pairs.append({
-                    "dataset": str(dataset), "method": record.method, "ours_is": record.ours,
+                    "dataset": str(dataset), "method": record.method,
                     "clustering": _CLUSTERINGS[record.clustering], "metric": metric,
-                    "published": _mean(line.scores[metric]), "ours": ours.mean,
+                    "published": _mean(line.scores[metric]),
+                    "deviation": _deviation(line.scores[metric]), "ours": ours.mean,
                     "half_width": ours.half_width,
                     "source": literature.sources[record.source].citation,
                     "not_comparable": line.differences[metric],
@@ -238,9 +244,7 @@ class _Line:
     number: int
 
 
-def _line(
-    record: Record, name: str, paper: PaperSet, rows: pd.DataFrame, source_numbers: dict[str, int]
-) -> _Line:
+def _line(record: Record, name: str, rows: pd.DataFrame, source_numbers: dict[str, int]) -> _Line:
     scores = record.values[name]
     own = _our_rows(rows, record.ours)
     ours: dict[Metric, Interval] = {}
@@ -250,7 +254,7 @@ def _line(
         interval = t_interval(own[key]) if key else t_interval([])
         if interval.n:
             ours[metric] = interval
-            differences[metric] = "; ".join(_differences(record, paper, own, metric))
+            differences[metric] = "; ".join(_differences(record, name, own, metric))
     flags = {
         "k given": record.k_from_truth,
         "labels in training": record.labels_in_training,
@@ -291,16 +295,17 @@ def _our_metric(rows: pd.DataFrame, clustering: Clustering, metric: Metric) -> s
     return own[0] if clustering == "own" and len(own) == 1 else ""
 
 
-def _differences(record: Record, paper: PaperSet, rows: pd.DataFrame, metric: Metric) -> list[str]:
+def _differences(record: Record, name: str, rows: pd.DataFrame, metric: Metric) -> list[str]:
     """Return the reasons why a published score is not comparable with ours."""
     row = rows.iloc[0]
     reasons = [record.not_comparable, record.other_definition.get(metric, "")]
-    for name, published in (("cells", paper.n_cells), ("types", paper.n_types)):
-        ours = row.get(f"n_{name}")
+    paper = load_published().sets[name]
+    for unit, published in (("cells", paper.n_cells), ("types", paper.n_types)):
+        ours = row.get(f"n_{unit}")
         if published is None:
-            reasons.append(f"the number of {name} there is not known")
+            reasons.append(f"the number of {unit} there is not known")
         elif ours is not None and ours == ours and int(ours) != published:
-            reasons.append(f"{published:,} {name} there, {int(ours):,} here")
+            reasons.append(f"{published:,} {unit} there, {int(ours):,} here")
     if record.labels_in_training:
         reasons.append("labels in training there")
     if record.selected_by_labels:
@@ -314,6 +319,8 @@ def _differences(record: Record, paper: PaperSet, rows: pd.DataFrame, metric: Me
             reasons.append(f"ours with {column} {row[column]}")
     if "[" in row["method"]:
         reasons.append(f"ours with other settings ({row['method']})")
+    if "[" in row["dataset"] and row["dataset"] != name:
+        reasons.append(f"other data ({row['dataset']})")
     return [reason for reason in reasons if reason]
 
 
@@ -372,8 +379,7 @@ def _published_cell(line: _Line, metric: Metric) -> Cell:
     if metric not in line.scores:
         return Cell("–")
     value = line.scores[metric]
-    mean, spread = value if isinstance(value, tuple) else (value, float("nan"))
-    return Cell(interval_text(mean, spread, 3), repr(mean))
+    return Cell(interval_text(_mean(value), _deviation(value), 3), repr(_mean(value)))
 
 
 def _our_cells(line: _Line, metric: Metric) -> list[Cell]:

@@ -138,12 +138,12 @@ def test_a_method_that_fails_where_it_is_advised_counts_as_zero():
     assert rule_regrets(made, best_mean) == pytest.approx([0.5] + [0.4] * 6)
 
 
-def test_a_method_that_ran_on_some_datasets_is_compared_on_those_only():
+def test_a_method_that_ran_on_some_datasets_is_compared_there_but_not_advised():
     gap = float("nan")
     made = evidence({"pca": [0.5] * 8, "heavy": [0.9, 0.9, 0.9] + [gap] * 5})
     case = AdviceCase(profile("mine", cells=1), frozenset(made.methods))
     assert best_mean(made, case) == "pca"
-    assert nearest(made, case) == "heavy"
+    assert nearest(made, case) == "pca"
     assert rule_regrets(made, best_mean) == pytest.approx([0.4] * 3 + [0] * 5)
 
 
@@ -195,6 +195,18 @@ def test_of_datasets_that_share_cells_one_counts():
     made = make_evidence(results, facts, "rna")
     assert [one.dataset for one in made.profiles] == ["set0"]
     assert made.without(profile("set0_2100", cells=9)).profiles == ()
+    assert made.without(profile("set0[cells=500]", cells=9)).profiles == ()
+    # A file may be called anything.
+    assert made.without(profile("set0_2100", cells=9), by_name=False).profiles == made.profiles
+    assert made.without(profile("x", cells=1000), by_name=False).profiles == ()
+
+
+def test_the_only_dataset_advises_the_baseline_for_itself():
+    results, facts = table({"pca": [0.5], "nmf": [0.6]})
+    found = recommend(make_evidence(results, facts, "rna"), profile("set0"))
+    assert (found.method, found.reason, found.n_sets) == ("pca", "few_sets", 0)
+    assert found.cost is None
+    assert found.nearest == ()
 
 
 def test_a_dataset_without_a_score_of_the_baseline_is_left_out():

@@ -9,7 +9,11 @@ from pydantic import ValidationError
 from bench.registry import datasets
 from bench.reports.page import published_section as published
 from bench.reports.page.markdown import report_markdown
-from bench.reports.page.published_section import PublishedFile, published_section
+from bench.reports.page.published_section import (
+    PublishedFile,
+    published_pairs,
+    published_section,
+)
 from bench.reports.page.report_page import ReportSource, write_page
 
 CARDS = {entry.name: entry.cls.card for entry in datasets() if entry.cls is not None}
@@ -159,6 +163,7 @@ def test_ours_minus_published(known, ours):
         ({}, {"n_cells": 99}, "100 cells there, 99 here"),
         ({}, {"n_types": 4}, "3 types there, 4 here"),
         ({}, {"profile": "quick"}, "ours with profile quick"),
+        ({}, {"dataset": "a[thin=0.1]"}, "other data (a[thin=0.1])"),
         ({}, {"protocol": "oracle"}, "ours with protocol oracle"),
         ({}, {"method": "pca[n_components=9]"}, "ours with other settings"),
     ],
@@ -221,3 +226,14 @@ def test_sets_with_parameters(known, ours):
     known()
     (line,) = texts(ours(dataset="a[cells=50]", n_cells=50))
     assert line["difference"] == "not comparable"
+
+
+def test_pairs_of_published_scores_and_ours(known, ours):
+    known()
+    table = pd.DataFrame([*ours(), *ours(dataset="a[thin=0.1]"), *ours(dataset="b")])
+    pairs = {(one["dataset"], one["metric"]): one for one in published_pairs(table)}
+    assert set(pairs) == {(name, m) for name in ("a", "a[thin=0.1]") for m in ("ari", "nmi")}
+    one = pairs["a", "ari"]
+    assert (one["published"], one["deviation"], one["not_comparable"]) == (0.5, 0.1, "")
+    assert one["ours"] == pytest.approx(0.61)
+    assert pairs["a[thin=0.1]", "ari"]["not_comparable"]
