@@ -55,7 +55,7 @@ def advise(
     if len(names) == 1:
         return advise_by_standing(within[names[0]], rows, metric, names)
     standing = over_datasets(rows, block, metric, told=told, n_modalities=n_modalities)
-    if standing.comparisons is not None:
+    if standing.comparisons is not None or len(standing.order) == 1:
         return advise_by_standing(standing, rows, metric, names)
     few = f"{len(names)} datasets are too few for a claim over datasets ({LEAST_DATASETS} needed)."
     beaten = _beaten([within[name] for name in names if name in within])

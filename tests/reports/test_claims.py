@@ -53,6 +53,11 @@ def test_times_below_a_second_count_as_equal(make_job):
     assert verdict(results)[0].text.startswith("Use pca: ")
 
 
+def test_a_method_without_another_to_compare_with(make_job):
+    results = table(make_job, {"pca": 0.6}, 6)
+    assert verdict(results)[0].text.startswith("Only pca has a value of ")
+
+
 def test_few_datasets_are_no_claim_over_datasets(make_job):
     results = table(make_job, {"pca": 0.6, "vae": 0.9}, 5)
     block = complete_block(tidy(results))
