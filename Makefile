@@ -4,10 +4,8 @@
 # make faults  try every fault and write docs/reliability.md
 # make benchmarks  measure everything on a machine that does nothing else, write docs/performance.md;
 #                  QUICK=1 small cases, nothing written
-.PHONY: setup run test test-all docs faults check gate-rates benchmarks results-overview results-rna results-atac \
-  results-scsmd results-scimta results-ablation results-tuning results-sakura results-multiome \
-  results-fidelity results-adapters \
-  lint constraints clean
+.PHONY: setup run test test-all docs faults check gate-rates benchmarks results results-pages \
+  results-selection results-sakura results-fidelity lint constraints clean
 
 # Each fit is a process of its own; without bytecode every one of them would compile the sources anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -65,136 +63,34 @@ gate-rates: setup
 benchmarks: setup
 	$(VENV)/bin/python benchmarks/performance.py $(if $(QUICK),--quick)
 
-# Result tables. They need BENCH_DATA_DIR, print their expected time on two free cores first, and
-# go on where they were when interrupted. All but the tuning share one store, so that equal fits are
-# made once; each report is a part of it. Failed jobs (exit 3) are results and stop nothing.
-TABLES := results/tables
-GRID := $(VENV)/bin/bench run --results $(TABLES) --no-report
-REPORT := $(VENV)/bin/bench report --results $(TABLES)
-OR_FAILED := || test $$? -eq 3
-# $(call summary,NAME) puts the report's text into the documentation.
-summary = mkdir -p docs/results && cp $(TABLES)/reports/$(1)/summary.md docs/results/$(1).md
+# Every method on every dataset of BENCH_DATA_DIR, and the pages of docs/results: three core hours,
+# the plan first. Goes on where it was interrupted.
+RESULTS := results/all
 
-FAMILY := ae,sparse_ae,stacked_ae,vae,scale,nmf,lsnmf,pca,pca_umap,lsi,random,truth
-RNA := cellbench_5cl,pbmc3k,zheng_sorted,baron_mouse
-ATAC := leukemia,schep_celllines,forebrain_half
-MORE_RNA := mouse_bladder,kang_ifnb
-OTHER_LIKELIHOODS := vae[likelihood=gaussian],ae[likelihood=nb]
-PUBLISHED := ae[preset=faithful],sparse_ae[preset=faithful],vae[preset=faithful],nmf[preset=faithful],lsnmf[preset=faithful],scale[preset=faithful]
-
-results-overview: setup
-	@echo "12 methods on 6 RNA sets and 12 on 3 chromatin sets, 3 seeds: about an hour from nothing"
-	$(GRID) -m '$(FAMILY),$(OTHER_LIKELIHOODS)' -d $(RNA),$(MORE_RNA) --seeds 3 $(OR_FAILED)
-	$(GRID) -m '$(FAMILY)' -d $(ATAC) --seeds 3 $(OR_FAILED)
-	$(REPORT) -m '$(FAMILY),$(OTHER_LIKELIHOODS)' -d $(RNA),$(MORE_RNA),$(ATAC) --seeds 3 \
-	  --out $(TABLES)/reports/overview
-	$(call summary,overview)
-
-results-rna: setup
-	@echo "the family on 4 RNA sets, 3 seeds: about 10 minutes"
-	$(GRID) -m '$(FAMILY)' -d $(RNA) --seeds 3 $(OR_FAILED)
-	$(REPORT) -m '$(FAMILY)' -d $(RNA) --seeds 3 --out $(TABLES)/reports/rna
-	$(call summary,rna)
-
-results-atac: setup
-	@echo "the family, 5 seeds, and the published settings, 2 seeds, on 4 chromatin sets: about 4 hours"
-	$(GRID) -m '$(FAMILY)' -d $(ATAC),forebrain_half_allpeaks --seeds 5 $(OR_FAILED)
-	$(GRID) -m '$(PUBLISHED)' -d $(ATAC),forebrain_half_allpeaks --seeds 2 --timeout 14400 $(OR_FAILED)
-	$(GRID) -m 'stacked_ae[preset=faithful]' -d $(ATAC) --seeds 2 --jobs 1 --timeout 14400 $(OR_FAILED)
-	$(REPORT) -m '$(FAMILY),$(PUBLISHED),stacked_ae[preset=faithful]' \
-	  -d $(ATAC),forebrain_half_allpeaks --seeds 5 --out $(TABLES)/reports/atac
-	$(call summary,atac)
-
-# Most of it is the published schedule, once.
-SCSMD_DATA := cellbench_5cl,cellbench_3cl_batches,teaseq,baron_mouse
-
-results-scsmd: setup
-	@echo "scsmd beside vae and pca on 4 RNA sets, 3 seeds, and as published, one: about 90 minutes"
-	$(GRID) -m 'scsmd,vae,pca,random,truth' -d $(SCSMD_DATA) --seeds 3 $(OR_FAILED)
-	$(GRID) -m 'scsmd[preset=faithful]' -d $(SCSMD_DATA) --seeds 1 --timeout 7200 $(OR_FAILED)
-	$(REPORT) -m 'scsmd,scsmd[preset=faithful],vae,pca,random,truth' -d $(SCSMD_DATA) --seeds 3 \
-	  --out $(TABLES)/reports/scsmd
-	$(call summary,scsmd)
-
-# The batch sets are scored with iLISI, kBET and graph connectivity too; stored fits of scsmd are
-# shown. CPU minutes: 34 for the four sets, 4 and 5 for batches and ablation, 20 for the 12,261
-# cells of kang_donors, of which one seed has to do.
-SCIMTA := scmgca,sctag,scimta
-SCIMTA_DATA := cellbench_5cl,teaseq,zheng_sorted,baron_mouse
-SCIMTA_CORRECTED := scmgca,scimta,scmgca[batches=corrected],scimta[batches=corrected]
-SCIMTA_BATCHES := $(SCIMTA_CORRECTED),scmgca[batches=scaled],scimta[batches=scaled]
-SCIMTA_WITHOUT := scmgca[cluster_weight=0],scmgca[expression_weight=0],scmgca[adjacency_weight=0]
-
-results-scimta: setup
-	@echo "scimta, scmgca and sctag beside vae and pca on 4 RNA sets, with batches on 2: about 40 minutes"
-	$(GRID) -m '$(SCIMTA),vae,pca' -d $(SCIMTA_DATA) --seeds 3 $(OR_FAILED)
-	$(GRID) -m '$(SCIMTA_BATCHES),pca' -d cellbench_3cl_batches --seeds 3 $(OR_FAILED)
-	$(GRID) -m '$(SCIMTA_WITHOUT)' -d baron_mouse --seeds 3 $(OR_FAILED)
-	$(GRID) -m '$(SCIMTA_CORRECTED),pca' -d kang_donors --seeds 1 $(OR_FAILED)
-	$(REPORT) -m '$(SCIMTA_BATCHES),$(SCIMTA_WITHOUT),sctag,scsmd,vae,pca' \
-	  -d $(SCIMTA_DATA),cellbench_3cl_batches,kang_donors --seeds 3 --out $(TABLES)/reports/scimta
-	$(call summary,scimta)
-
-# Genes and peaks of the same cells; the tasks on unseen cells are in docs/paired.md.
-PAIRED := sccrossrec,cca,pca_lsi,wnn,detection_rate,random,truth
-PAIRED_DATA := pairedtag,scicar_a549,sim_multiome[preset=links]
-
-results-multiome: setup
-	@echo "sccrossrec and the paired baselines on 2 measured sets and a simulation, 3 seeds: about 15 minutes"
-	$(GRID) -m '$(PAIRED)' -d '$(PAIRED_DATA)' --seeds 3 $(OR_FAILED)
-	$(REPORT) -m '$(PAIRED)' -d '$(PAIRED_DATA)' --seeds 3 --out $(TABLES)/reports/multiome
-	$(call summary,multiome)
-
-# Methods of other packages (docs/extras.md says how they are installed), a small set of each kind.
-ADAPTERS_RNA := pca,pearson_pca,svd,ica,fa,diffmap,spectral,lda,cnmf,glmpca,pacmap,mofa,scvi,linear_scvi
-ADAPTERS_ATAC := lsi,svd,ica,diffmap,spectral,lda,pacmap,peakvi,poissonvi
-ADAPTERS_PAIRED := pca_lsi,cca,wnn,mofa,multivi
-ADAPTERS_BATCH := pca,combat,pca_harmony,scanorama,scvi,linear_scvi
-
-results-adapters: setup
+results: setup
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[methods]'
-	@echo "adapters on a set of RNA, chromatin, both, and batches, 2 seeds: about 25 minutes"
-	$(GRID) -m '$(ADAPTERS_RNA)' -d mouse_bladder --seeds 2 $(OR_FAILED)
-	$(GRID) -m '$(ADAPTERS_ATAC)' -d leukemia --seeds 2 $(OR_FAILED)
-	$(GRID) -m '$(ADAPTERS_PAIRED)' -d scicar_a549 --seeds 2 $(OR_FAILED)
-	$(GRID) -m '$(ADAPTERS_BATCH)' -d cellbench_3cl_batches --seeds 2 $(OR_FAILED)
-	$(REPORT) -m '$(ADAPTERS_RNA),$(ADAPTERS_ATAC),$(ADAPTERS_PAIRED),$(ADAPTERS_BATCH)' --seeds 2 \
-	  -d mouse_bladder,leukemia,scicar_a549,cellbench_3cl_batches --out $(TABLES)/reports/adapters
-	$(call summary,adapters)
+	$(VENV)/bin/python benchmarks/results.py --results $(RESULTS)
+	$(MAKE) results-pages
 
-# What docs/results/README.md says of the reasons.
-ABLATION_RNA := vae,vae[kl_weight=0.1],$(OTHER_LIKELIHOODS),ae,lsnmf,lsnmf[normalize=false]
-ABLATION_DEPTH := ae,ae[adjust_depth=false],vae,vae[adjust_depth=false],lsnmf,lsnmf[normalize=false]
-ABLATION_LSI := lsi,lsi[idf=false],lsi[drop_first=false],lsi[unit_rows=false],nmf,nmf[tfidf=true],lsnmf,lsnmf[tfidf=true]
-ABLATION_SCALE := vae,vae[prior=learned_gaussian],vae[max_epochs=60],scale,scale[n_components=1],scale[normal_epochs=30],scale[known_k=true]
+# The pages of what is in the store; the report is packed, make docs unpacks it into the site.
+results-pages: setup
+	$(VENV)/bin/python benchmarks/results_tables.py --results $(RESULTS) --out docs/results/tables.md
+	rm -rf $(RESULTS)/site
+	$(VENV)/bin/bench report --results $(RESULTS) --no-umap --site $(RESULTS)/site/report \
+	  --datasets "$$($(VENV)/bin/python benchmarks/results_tables.py --names)"
+	$(VENV)/bin/python -m zipfile -c docs/results/report.zip $(RESULTS)/site/report
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[scib]'
+	$(VENV)/bin/python benchmarks/scib_scores.py --results $(RESULTS) --datasets cellbench_3cl_batches \
+	  --out docs/results/scib.md
 
-results-ablation: setup
-	@echo "switches of vae, ae, lsnmf, lsi, nmf and scale on 2 RNA and 3 chromatin sets: about 45 minutes"
-	$(GRID) -m '$(ABLATION_RNA)' -d baron_mouse,pbmc3k --seeds 3 $(OR_FAILED)
-	$(GRID) -m '$(ABLATION_DEPTH)' -d leukemia --seeds 3 $(OR_FAILED)
-	$(GRID) -m '$(ABLATION_LSI)' -d $(ATAC) --seeds 3 $(OR_FAILED)
-	$(GRID) -m '$(ABLATION_SCALE)' -d $(ATAC) --seeds 3 $(OR_FAILED)
-	$(REPORT) -m '$(ABLATION_RNA),$(ABLATION_DEPTH),$(ABLATION_LSI),$(ABLATION_SCALE)' \
-	  -d baron_mouse,pbmc3k,$(ATAC) --seeds 3 --no-umap --no-static --out $(TABLES)/reports/ablation
-	$(call summary,ablation)
+# How much of a lead is selection of settings or epochs: about 40 core minutes.
+results-selection: setup
+	$(VENV)/bin/python benchmarks/selection.py --results results/selection --out docs/results/selection.md
 
 # The originals' figures beside the faithful presets and the defaults.
 results-fidelity: setup
 	@echo "faithful presets and defaults of six systems and the baselines: several hours"
 	$(VENV)/bin/python benchmarks/fidelity.py --out docs/fidelity.md
-
-# Default against tuned, under each protocol; fits are shared. About 40 minutes on two free cores.
-TUNED := search -m pca,lsi,nmf,lsnmf,ae -d cellbench_5cl,leukemia --trials 20 --seeds 5 \
-  --profile quick --results results/tuning --no-report
-
-results-tuning: setup
-	@echo "five light methods on two datasets, 20 trials, three protocols: about 40 minutes"
-	$(VENV)/bin/bench $(TUNED) --protocol holdout
-	$(VENV)/bin/bench $(TUNED) --protocol unsupervised
-	$(VENV)/bin/bench $(TUNED) --protocol oracle
-	$(VENV)/bin/bench report --results results/tuning --no-umap
-	mkdir -p docs/results
-	cp results/tuning/reports/all/summary.md docs/results/tuning.md
 
 # Guided methods: rare types planted at several prevalences, every control, batches, proteins.
 # $(call planted,SET,TYPE,LISTS,PREVALENCES,MORE): each prevalence planted five times.

@@ -63,7 +63,7 @@ BENCHMARKS = (
         "coordinate descent; use it where time matters.",
     ),
     Benchmark("prepare"),
-    Benchmark("whole_job"),
+    Benchmark("whole_job", ("--cells", "10000,1000000", "--threads", "2")),
     Benchmark("scale", ("--cells", "100000", "--threads", "2")),
     Benchmark(
         "scsmd",

@@ -1,6 +1,6 @@
 """The whole job on many cells: seconds and peak memory of each stage, and how they grow.
 
-    python benchmarks/whole_job.py [--cells 10000,30000,100000] [--methods pca,nmf,ae,vae,scimta]
+    python benchmarks/whole_job.py [--cells 10000,1000000] [--methods pca,nmf,ae,vae,scimta]
 
 Counts of 28,000 genes (3 % not zero) in cells of 20 types and two batches are written once into an
 ``.h5ad``. Each method then runs through a ``bench run`` of its own, with one seed, a UMAP and the

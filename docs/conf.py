@@ -1,13 +1,19 @@
 """Settings of Sphinx for the site; ``make docs`` builds it without a network."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
 from bench._version import __version__
 
-sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
+_HERE = Path(__file__).parent
+sys.path.insert(0, str(_HERE / "_extensions"))
 os.environ.setdefault("BENCH_OFFLINE", "1")  # for the notebooks
+
+# The report of `make results`: report/index.html of the site.
+shutil.rmtree(_HERE / "_build" / "unpacked", ignore_errors=True)
+shutil.unpack_archive(_HERE / "results" / "report.zip", _HERE / "_build" / "unpacked")
 
 project = "aebench"
 author = ""
@@ -20,6 +26,7 @@ suppress_warnings = ["myst.header"]  # result tables are made by `bench report`
 html_theme = "scanpydoc"
 html_title = "aebench"
 html_static_path = ["_static"]
+html_extra_path = ["_build/unpacked"]
 html_css_files = ["site.css"]
 html_js_files = ["site.js"]
 html_theme_options = {"show_navbar_depth": 1, "navbar_persistent": []}
