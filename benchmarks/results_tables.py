@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from scipy.stats import ttest_ind
+from scipy.stats import ttest_1samp, ttest_ind
 
 import bench
 import results
@@ -180,6 +180,8 @@ def _board(
     """Return a table of methods that ran on the same datasets, the highest mean ARI first."""
     there = rows[rows["dataset"].isin(datasets)]
     boards = [_board_row(there, method, baseline, datasets) for method in methods]
+    if not any(row["told"] for row in boards):
+        boards = [{name: text for name, text in row.items() if name != "told"} for row in boards]
     return _table(sorted(boards, key=lambda row: -float(row["ARI"])))
 
 
@@ -217,8 +219,11 @@ def _board_row(
 
 def _differ(ours: pd.Series, theirs: pd.Series) -> bool:
     """Return whether seeds do not explain a difference of means: Welch's test, 5 %."""
-    if ours.nunique() == theirs.nunique() == 1:
-        return bool(ours.iloc[0] != theirs.iloc[0])
+    fewer, more = sorted((ours, theirs), key=lambda scores: scores.nunique())
+    if more.nunique() == 1:
+        return bool(fewer.iloc[0] != more.iloc[0])
+    if fewer.nunique() == 1:  # Welch's test with one variance of zero
+        return bool(ttest_1samp(more, fewer.iloc[0]).pvalue < 0.05)
     return bool(ttest_ind(ours, theirs, equal_var=False).pvalue < 0.05)
 
 
