@@ -16,6 +16,7 @@ import numpy as np
 
 from bench.errors import DataError
 from bench.messages import format_size
+from bench.scoring import predicted_inputs, unseen_cells
 
 MAX_FILE_BYTES = 4 * 2**30
 """Largest file of a result, also after it is unpacked."""
@@ -30,7 +31,7 @@ OWN_FILES = ("result.json", "config.json", "scores.json", "umap.png")
 """Files that are written anew where a result arrives, or with its report."""
 _TEXT = (".json", ".txt")
 _SUFFIXES = (".parquet", ".npy", ".npz", *_TEXT)
-_FOLDERS = ("tables", MODEL)
+_FOLDERS = ("tables", MODEL, unseen_cells.FOLDER, predicted_inputs.FOLDER)
 _KEY = re.compile(r"[0-9a-f]{24}")
 _PARQUET = b"PAR1"
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .holdout import VisibleLabels
 
-_FOLDER = "predicted"
+FOLDER = "predicted"
 INPUTS = ("labels", "proteins")
 """Optional inputs whose predictions are scored."""
 
@@ -32,7 +32,7 @@ def predict_held_out(method: Any, data: Any, train: np.ndarray, artifacts: Path)
 
     ``missing.json`` holds, for each input without predictions, the reason.
     """
-    folder = artifacts / _FOLDER
+    folder = artifacts / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     missing, tables = dict[str, str](), dict[str, pd.DataFrame]()
     held_out = select_cells(data, ~train)
@@ -65,7 +65,7 @@ def read_predicted_inputs(
     ``seen`` and ``proteins`` (counts and names) describe ``cells``. Cells with a hidden type and
     cells that are not reported are left out.
     """
-    folder = artifacts / _FOLDER
+    folder = artifacts / FOLDER
     if not folder.is_dir():
         reason = "the fit predicted nothing, fit again"
         return PredictedInputs(missing=dict.fromkeys(INPUTS, reason))

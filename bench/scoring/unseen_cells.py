@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
     from mudata import MuData
 
-_FOLDER = "paired"
+FOLDER = "paired"
 _TASKS = ("pairs", "retrieval", "translation", "recovery")
 N_RETRIEVAL = 100
 N_TRANSLATED = 500
@@ -133,7 +133,7 @@ def predict_unseen_cells(method: Any, unseen: UnseenCells, artifacts: Path) -> N
     ``missing.json`` names the tasks without a prediction and their reasons; a method that fails in
     one task loses only that task.
     """
-    folder = artifacts / _FOLDER
+    folder = artifacts / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     missing: dict[str, str] = {}
     tasks = (_predict_pairs, _predict_retrieval, _predict_translation, _predict_recovery)
@@ -320,7 +320,7 @@ def read_paired_tasks(
 
     ``types`` has the type of each of ``cells``, empty if it is hidden from the scorer.
     """
-    facts, folder = job["facts"], artifacts / _FOLDER
+    facts, folder = job["facts"], artifacts / FOLDER
     if facts["modality"] != MULTIOME:
         return None
     if not folder.is_dir():

@@ -16,6 +16,7 @@ import pytest
 from _command import bench, bench_json, error_code
 from _exchange import contents, make_result
 
+import bench as bench_package
 from bench.errors import UsageError
 from bench.exchange.audit import draw_rows
 from bench.exchange.own_jobs import OwnJobs
@@ -58,6 +59,21 @@ def audit(fitted: Path, tmp_path: Path, cache: Path) -> Callable[..., Any]:
 def store(fitted: Path, tmp_path: Path) -> Path:
     """A copy of the results, to be edited."""
     return Path(shutil.copytree(fitted, tmp_path / "copy"))
+
+
+def test_predictions_for_unseen_cells_are_scored_again(tmp_path: Path, empty_store, cache):
+    folder = tmp_path / "paired"
+    folder.mkdir()
+    shutil.copy(empty_store, folder / "mlflow.db")
+    outcome = bench_package.run(
+        "cca", "sim_multiome[n_cells=80,n_genes=60,n_peaks=90]", seeds=1, results=folder,
+        cache_dir=cache, jobs=1, report=False,
+    )  # fmt: skip
+    table = outcome.load_results(columns="all")
+    assert table["paired/foscttm"].notna().all()
+    words = ["--share", "0", "--cache-dir", str(cache), "--out", str(tmp_path / "audit")]
+    found = bench_json("audit", str(folder), *words)
+    assert found["counts"]["scores"] == {"equal": 1}
 
 
 def edit_score(folder: Path, method: str, change: float) -> None:
