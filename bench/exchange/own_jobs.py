@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bench.data.cache.data_cache import DataCache
+from bench.data.file_names import find_named_file
 from bench.data.resolve import dataset_names
 from bench.errors import BenchError, UsageError
 from bench.plan.build import load_datasets
@@ -100,10 +101,11 @@ class OwnJobs:
 
     def _load(self, label: str) -> CachedDataset:
         name = label.partition("[")[0]
-        if name not in dataset_names(self._settings) or len(split_selectors(label)) != 1:
+        known = name in dataset_names(self._settings) or find_named_file(name) is not None
+        if not known or len(split_selectors(label)) != 1:
             raise UsageError(
-                f"no dataset '{label}' here; add its file with 'bench data add {name} FILE', or "
-                "pass its loader with --plugin.",
+                f"no dataset '{label}' here; add its file with 'bench data add {name} FILE', set "
+                f"BENCH_DATA_DIR to a folder with {name}.h5ad, or pass its loader with --plugin.",
                 code="unknown_name",
             )
         loaded, absent = load_datasets(label, self._settings, self.cache)

@@ -20,6 +20,7 @@ import bench as bench_package
 from bench.errors import UsageError
 from bench.exchange.audit import draw_rows
 from bench.exchange.own_jobs import OwnJobs
+from bench.registry import datasets
 from bench.settings import load_settings
 from bench.store.result_store import ResultStore
 
@@ -74,6 +75,26 @@ def test_predictions_for_unseen_cells_are_scored_again(tmp_path: Path, empty_sto
     words = ["--share", "0", "--cache-dir", str(cache), "--out", str(tmp_path / "audit")]
     found = bench_json("audit", str(folder), *words)
     assert found["counts"]["scores"] == {"equal": 1}
+
+
+def test_files_of_the_data_folder_are_found_by_their_names(
+    tmp_path: Path, empty_store, cache, monkeypatch
+):
+    folder = tmp_path / "results"
+    folder.mkdir()
+    shutil.copy(empty_store, folder / "mlflow.db")
+    cls = datasets().get("sim_rna")
+    cls(cls.Params(n_cells=80, n_features=50)).load().write_h5ad(tmp_path / "mine.h5ad")
+    monkeypatch.setenv("BENCH_DATA_DIR", str(tmp_path))
+    bench_package.run(
+        "pca", "mine", seeds=1, results=folder, cache_dir=cache, jobs=1, report=False
+    )
+    words = ["--share", "1", "--cache-dir", str(cache), "--out", str(tmp_path / "audit")]
+    found = bench_json("audit", str(folder), *words)
+    assert found["counts"] == {"scores": {"equal": 1}, "fit": {"equal": 1}}
+    monkeypatch.delenv("BENCH_DATA_DIR")
+    found = bench_json("audit", str(folder), *words, exit_code=3)
+    assert found["counts"]["scores"] == {"not checked": 1}
 
 
 def edit_score(folder: Path, method: str, change: float) -> None:
