@@ -79,3 +79,11 @@ def number(value: float | None) -> str:
     if value is None or value != value:
         return "–"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def write_page(text: str, out: Path | None) -> None:
+    """Write a page into a file, or print it."""
+    if out is None:
+        print(text)
+    else:
+        out.write_text(text, encoding="utf-8")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from _figures import write_page
 from scipy.stats import spearmanr
 
 import bench
@@ -99,10 +100,7 @@ def main() -> None:
         folder = options.results or Path(scratch)
         found = {name: _run(name, options, folder) for name in options.datasets}
     page = _page(found, options)
-    if options.out:
-        options.out.write_text(page, encoding="utf-8")
-    else:
-        print(page)
+    write_page(page, options.out)
 
 
 if __name__ == "__main__":

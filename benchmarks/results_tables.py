@@ -14,36 +14,46 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from scipy.stats import ttest_1samp, ttest_ind
+from _boards import (
+    ARI,
+    CONTROLS,
+    CORRECTIONS,
+    LEIDEN,
+    SAME_CELLS,
+    difference_text,
+    distinct,
+    leaderboards,
+    markdown_rows,
+    method_board,
+    number_text,
+    seed_means,
+    spread_text,
+)
+from _figures import write_page
 
 import bench
 import results
 from bench.advice.evaluation import LEAST_SETS, evaluate_rules
 from bench.advice.evidence import FOLDER, read_evidence, write_evidence
-from bench.reports.page.markdown import markdown_table
 from bench.reports.page.published_section import published_pairs
 from bench.reports.tables.eligible import told_text
 from bench.reports.tables.statistics import t_interval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from bench.advice.evidence import AdviceEvidence
-    from bench.reports.tables.statistics import Interval
 
-ARI, LEIDEN = "kmeans/ari", "leiden/ari"
 BASELINES = {"rna": "pca", "atac": "lsi", "multiome": "pca_lsi"}
-CONTROLS = ("random", "truth", "marker_sum", "pca_markers", "detection_rate")
 NAMES = {"rna": "RNA", "atac": "Chromatin", "multiome": "Paired RNA and chromatin"}
-CORRECTIONS = ("pca_harmony", "combat", "scanorama")
-"""Corrections of principal components, on data without batches those components or similar."""
 BATCH_SETS = ("cellbench_3cl_batches", "baron_mouse", "kang_donors")
 BATCH = {
     ARI: "ARI", "embedding/ilisi": "iLISI", "embedding/kbet": "kBET",
     "embedding/graph_connectivity": "graph connectivity",
 }  # fmt: skip
-SAME_CELLS = ("forebrain_half_allpeaks",)
-"""Datasets with the cells of another one: beside it they are not a value of their own."""
+UNSEEN = {
+    "paired/match_auroc": "matching, AUROC", "paired/match_auroc_hard": "within a type",
+    "paired/retrieval_top10": "retrieval, top 10",
+    "paired/translation_auroc_genes": "detected genes, AUROC",
+}  # fmt: skip
 _BY_GRAPHS = ("zheng_sorted", "teaseq", "baron_mouse", "mouse_bladder")
 SEEN = {
     "vae": ("baron_mouse", "pbmc3k", "human_kidney", "pbmc_10x4k", "mouse_bladder"),
@@ -73,10 +83,7 @@ def main() -> None:
         folder = FOLDER if options.out else Path(scratch)
         write_evidence(table[~apart], folder)
         page = tables(table, read_evidence("rna", folder))
-    if options.out:
-        options.out.write_text(page, encoding="utf-8")
-    else:
-        print(page)
+    write_page(page, options.out)
 
 
 def main_sets() -> list[str]:
@@ -104,8 +111,9 @@ def tables(table: pd.DataFrame, evidence: AdviceEvidence) -> str:
         rows = main_rows[main_rows["modality"] == modality]
         if rows.empty:
             continue
-        lines += _section(name, *_leaderboards(rows, BASELINES[modality]))
+        lines += _section(name, *leaderboards(rows, BASELINES[modality]))
         lines += [f"### {name}, by dataset", "", _by_dataset(rows), ""]
+    lines += _section("Tasks on unseen cells", _TASKS, _unseen_cells(main_rows))
     lines += _section("Choosing sets", _CHOOSING, _by_dataset(jobs[choosing]))
     lines += _section("Batches", *_batches(main_rows))
     lines += _section("Rare types", _RARE, _rare(main_rows))
@@ -122,10 +130,6 @@ def _section(title: str, *parts: str) -> list[str]:
     for part in parts:
         lines += [part, ""]
     return lines
-
-
-def _table(rows: Sequence[dict[str, Any]]) -> str:
-    return markdown_table(pd.DataFrame(rows)) if rows else "None."
 
 
 def _counts(jobs: pd.DataFrame) -> list[str]:
@@ -146,92 +150,11 @@ def _counts(jobs: pd.DataFrame) -> list[str]:
     return [*lines, ""]
 
 
-def _distinct(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows without datasets that have the cells of another one."""
-    return rows[~rows["dataset"].isin(SAME_CELLS)]
-
-
-def _means(rows: pd.DataFrame, score: str) -> pd.DataFrame:
-    """Return the mean over seeds: methods × datasets."""
-    return rows.pivot_table(index="method", columns="dataset", values=score, aggfunc="mean")
-
-
-def _leaderboards(rows: pd.DataFrame, baseline: str) -> list[str]:
-    """Return a table for each set of datasets that methods share, the largest first."""
-    rows = _distinct(rows)
-    means = _means(rows, ARI)
-    if baseline not in means.index:
-        return ["No run of the baseline."]
-    shared: dict[tuple[str, ...], list[str]] = {}
-    for method, row in means.loc[:, means.loc[baseline].notna()].iterrows():
-        if method not in (*CONTROLS, *CORRECTIONS) and "[" not in str(method):
-            shared.setdefault(tuple(row.dropna().index), []).append(str(method))
-    parts = []
-    for datasets in sorted(filter(None, shared), key=len, reverse=True):
-        names = ", ".join(f"`{name}`" for name in datasets)
-        methods = dict.fromkeys([baseline, *shared[datasets]])
-        parts += [f"On {len(datasets)} sets ({names}):", _board(rows, methods, baseline, datasets)]
-    return parts
-
-
-def _board(
-    rows: pd.DataFrame, methods: Iterable[str], baseline: str, datasets: Sequence[str]
-) -> str:
-    """Return a table of methods that ran on the same datasets, the highest mean ARI first."""
-    there = rows[rows["dataset"].isin(datasets)]
-    boards = [_board_row(there, method, baseline, datasets) for method in methods]
-    if not any(row["told"] for row in boards):
-        boards = [{name: text for name, text in row.items() if name != "told"} for row in boards]
-    return _table(sorted(boards, key=lambda row: -float(row["ARI"])))
-
-
-def _board_row(
-    rows: pd.DataFrame, method: str, baseline: str, datasets: Sequence[str]
-) -> dict[str, str]:
-    own, others = rows[rows["method"] == method], rows[rows["method"] == baseline]
-    differences, better, worse, judged = [], 0, 0, 0
-    for name in datasets:
-        ours, theirs = (one.loc[one["dataset"] == name, ARI].dropna() for one in (own, others))
-        differences.append(ours.mean() - theirs.mean())
-        if len(ours) > 1 and len(theirs) > 1:
-            judged += 1
-            if _differ(ours, theirs):
-                better, worse = better + (differences[-1] > 0), worse + (differences[-1] < 0)
-
-    def mean(score: str) -> str:
-        return _text(own.groupby("dataset")[score].mean().mean())
-
-    seconds = own.groupby("dataset")["seconds"].median().mean()
-    is_baseline = method == baseline
-    return {
-        "method": f"`{method}`",
-        "told": told_text(own["uses"]),
-        "ARI": mean(ARI),
-        f"minus {baseline}": "" if is_baseline else _interval(t_interval(differences)),
-        "better, worse": "" if is_baseline or not judged else f"{better}, {worse} of {judged}",
-        "ARI, Leiden": mean(LEIDEN),
-        "NMI": mean("kmeans/nmi"),
-        "silhouette of types": mean("embedding/silhouette_types"),
-        "seeds": str(int(own.groupby("dataset")["seed"].nunique().min())),
-        "seconds": f"{seconds:.2g}" if seconds < 10 else f"{seconds:.0f}",
-    }
-
-
-def _differ(ours: pd.Series, theirs: pd.Series) -> bool:
-    """Return whether seeds do not explain a difference of means: Welch's test, 5 %."""
-    fewer, more = sorted((ours, theirs), key=lambda scores: scores.nunique())
-    if more.nunique() == 1:
-        return bool(fewer.iloc[0] != more.iloc[0])
-    if fewer.nunique() == 1:  # Welch's test with one variance of zero
-        return bool(ttest_1samp(more, fewer.iloc[0]).pvalue < 0.05)
-    return bool(ttest_ind(ours, theirs, equal_var=False).pvalue < 0.05)
-
-
 def _by_dataset(rows: pd.DataFrame) -> str:
     """Return the ARI of each method on each dataset; methods that ran on most come first."""
     if rows.empty:
         return "None."
-    means = _means(rows, ARI)
+    means = seed_means(rows, ARI)
     order = pd.DataFrame({"sets": means.notna().sum(axis=1), "mean": means.mean(axis=1)})
     names = order.sort_values(["sets", "mean"], ascending=False, kind="stable").index
     scores = means.to_dict("index")
@@ -240,9 +163,20 @@ def _by_dataset(rows: pd.DataFrame) -> str:
         row = {"method": f"`{method}`"}
         for name, value in scores[method].items():
             seen = name in SEEN.get(method, ()) and not math.isnan(value)
-            row[str(name)] = _text(value) + ("†" if seen else "")
+            row[str(name)] = number_text(value) + ("†" if seen else "")
         found.append(row)
-    return _table(found)
+    return markdown_rows(found)
+
+
+def _unseen_cells(rows: pd.DataFrame) -> str:
+    """Return the scores of tasks on unseen paired cells, of methods that can do them."""
+    found = []
+    for (dataset, method), own in rows.groupby(["dataset", "method"]):
+        values = {title: own[key].mean() for key, title in UNSEEN.items() if key in own}
+        if any(not math.isnan(value) for value in values.values()):
+            scores = {title: number_text(value) for title, value in values.items()}
+            found.append({"dataset": f"`{dataset}`", "method": f"`{method}`", **scores})
+    return markdown_rows(found)
 
 
 def _batches(rows: pd.DataFrame) -> list[str]:
@@ -257,14 +191,14 @@ def _batches(rows: pd.DataFrame) -> list[str]:
         for method in methods:
             own = rows[(rows["dataset"] == name) & (rows["method"] == method)]
             if len(own):
-                scores = {title: _text(own[key].mean()) for key, title in BATCH.items()}
+                scores = {title: number_text(own[key].mean()) for key, title in BATCH.items()}
                 found.append({"dataset": f"`{name}`", "method": f"`{method}`", **scores})
-    return [_BATCHES, _table(found), _board(rows, ("pca", *CORRECTIONS), "pca", sets)]
+    return [_BATCHES, markdown_rows(found), method_board(rows, ("pca", *CORRECTIONS), "pca", sets)]
 
 
 def _rare(rows: pd.DataFrame) -> str:
     """Return the F1 of rare types beside the ARI, as mean over the sets that have rare types."""
-    sets = _distinct(rows).dropna(subset=["kmeans/rare_f1"])
+    sets = distinct(rows).dropna(subset=["kmeans/rare_f1"])
     found = []
     for modality, there in sets.groupby("modality"):
         n_sets = there["dataset"].nunique()
@@ -274,8 +208,8 @@ def _rare(rows: pd.DataFrame) -> str:
                 found.append((str(modality), str(method), n_sets, *mean.mean()))
     found.sort(key=lambda row: (row[0], -row[3]))
     names = ("data", "method", "sets", "F1 of rare types, k-means", "Leiden", "ARI")
-    texts = [(m, f"`{n}`", str(k), *map(_text, scores)) for m, n, k, *scores in found]
-    return _table([dict(zip(names, row, strict=True)) for row in texts])
+    texts = [(m, f"`{n}`", str(k), *map(number_text, scores)) for m, n, k, *scores in found]
+    return markdown_rows([dict(zip(names, row, strict=True)) for row in texts])
 
 
 def _depth(rows: pd.DataFrame) -> str:
@@ -289,15 +223,15 @@ def _depth(rows: pd.DataFrame) -> str:
             less = thin[(thin["method"] == method) & (thin["dataset"] == name)][ARI].mean()
             all_ = rows[(rows["method"] == method) & (rows["dataset"] == whole)][ARI].mean()
             losses.append(less - all_)
-            row[whole] = f"{_text(all_)} → {_text(less)}"
-        found.append({**row, "change": _interval(t_interval(losses))})
-    return _table(found)
+            row[whole] = f"{number_text(all_)} → {number_text(less)}"
+        found.append({**row, "change": difference_text(t_interval(losses))})
+    return markdown_rows(found)
 
 
 def _known_k(rows: pd.DataFrame) -> str:
     """Return k-means with the true number of types against Leiden, by method."""
     found = []
-    for modality, there in _distinct(rows).groupby("modality"):
+    for modality, there in distinct(rows).groupby("modality"):
         for method, own in there.groupby("method"):
             means = own.groupby("dataset")[[ARI, LEIDEN, "leiden/n_clusters", "n_types"]].mean()
             told = told_text(own["uses"])
@@ -307,10 +241,11 @@ def _known_k(rows: pd.DataFrame) -> str:
             factor = (means["leiden/n_clusters"] / means["n_types"]).median()
             found.append({
                 "data": str(modality), "method": f"`{method}`", "sets": str(len(means)),
-                "k-means": _text(means[ARI].mean()), "Leiden": _text(means[LEIDEN].mean()),
-                "difference": _interval(gap), "clusters per type": f"{factor:.1f}",
+                "k-means": number_text(means[ARI].mean()),
+                "Leiden": number_text(means[LEIDEN].mean()),
+                "difference": difference_text(gap), "clusters per type": f"{factor:.1f}",
             })  # fmt: skip
-    return _table(found)
+    return markdown_rows(found)
 
 
 def _label_origin(rows: pd.DataFrame) -> str:
@@ -322,14 +257,14 @@ def _label_origin(rows: pd.DataFrame) -> str:
         row: dict[str, object] = {"method": f"`{method}`"}
         for title, names in (("sorted or known", CERTAIN), ("from clusters", FROM_CLUSTERS)):
             there = rows[rows["dataset"].isin(names) & (rows["modality"] == "rna")]
-            means = _means(there, ARI)
+            means = seed_means(there, ARI)
             both = method in means.index and "pca" in means.index
             lead = (means.loc[method] - means.loc["pca"]).dropna() if both else []
-            row[f"minus pca, {title}"] = _interval(t_interval(lead)) if len(lead) > 1 else ""
+            row[f"minus pca, {title}"] = difference_text(t_interval(lead)) if len(lead) > 1 else ""
             row[f"sets, {title}"] = str(len(lead))
         found.append(row)
     kept = [row for row in found if all(value != "" for value in row.values())]
-    return _table(kept)
+    return markdown_rows(kept)
 
 
 def _published(rows: pd.DataFrame) -> str:
@@ -343,7 +278,7 @@ def _published(rows: pd.DataFrame) -> str:
     notes = [f"{number}. {text}." for number, text in enumerate(reasons, 1)]
     if notes:
         notes = ["", "Not comparable:", "", *notes]
-    return "\n".join([_table(shown), *notes])
+    return "\n".join([markdown_rows(shown), *notes])
 
 
 def _published_row(pair: dict[str, Any], reasons: list[str]) -> dict[str, str]:
@@ -353,8 +288,8 @@ def _published_row(pair: dict[str, Any], reasons: list[str]) -> dict[str, str]:
         "method": pair["method"],
         "clustering": pair["clustering"],
         "source": pair["source"].split(",")[0].replace(_MEASURED, "measured"),
-        "published": _spread(pair["published"], pair["deviation"]),
-        "ours": _spread(pair["ours"], pair["half_width"]),
+        "published": spread_text(pair["published"], pair["deviation"]),
+        "ours": spread_text(pair["ours"], pair["half_width"]),
         "difference": f"{pair['ours'] - pair['published']:+.3f}" if alike else "",
         "remark": "" if alike else str(reasons.index(pair["not_comparable"]) + 1),
     }
@@ -370,27 +305,13 @@ def _rules(evidence: AdviceEvidence) -> str:
         row = {
             "rule": one.rule,
             "within 0.03 of the best": f"{one.n_close} of {one.n_sets}",
-            "mean regret": _text(one.mean_regret),
+            "mean regret": number_text(one.mean_regret),
         }
         if one.rule != "baseline":
             row["minus pca"] = f"{one.gain:+.3f}"
             row["95 %"] = f"{one.gain_low:+.3f} to {one.gain_high:+.3f}"
         found.append(row)
-    return _table(found)
-
-
-def _spread(value: float, spread: float) -> str:
-    return _text(value) + ("" if math.isnan(spread) else f" ± {spread:.3f}")
-
-
-def _text(value: float) -> str:
-    return "" if value is None or math.isnan(value) else f"{value:.3f}"
-
-
-def _interval(interval: Interval) -> str:
-    if math.isnan(interval.half_width):
-        return f"{interval.mean:+.3f}" if interval.n else ""
-    return f"{interval.mean:+.3f} ± {interval.half_width:.3f}"
+    return markdown_rows(found)
 
 
 _MEASURED = "measured by the makers of this harness with the authors' code"
@@ -404,6 +325,10 @@ worse*: datasets on which seeds do not explain the difference (Welch's test, 5 %
 several seeds of both. †: the dataset was [seen before a default was chosen](defaults.md).
 Seconds are those of a fit on one thread, as mean over datasets, beside other processes.
 """
+_TASKS = (
+    "Paired cells that the fit has not seen "
+    "([what is asked](../paired.md#tasks-on-unseen-cells)). `detection_rate` is the control."
+)
 _CHOOSING = "Defaults were chosen on these sets: no test of a default. ARI of k-means."
 _BATCHES = (
     "iLISI and kBET: 1 if batches are mixed, 0 if not. `pca_harmony`, `combat`, `scanorama`, "

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from _figures import write_page
 from anndata import AnnData
 
 import bench
@@ -198,10 +199,7 @@ def main() -> None:
     chosen += f" --seed {options.seed}" if options.seed else ""
     command = f"python benchmarks/scib_scores.py --results {options.results}{chosen}"
     text = page(pd.DataFrame(entries), command)
-    if options.out:
-        options.out.write_text(text, encoding="utf-8")
-    else:
-        print(text)
+    write_page(text, options.out)
 
 
 if __name__ == "__main__":

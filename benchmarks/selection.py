@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from _figures import write_page
 from sklearn.metrics import adjusted_rand_score
 
 import bench
@@ -222,10 +223,7 @@ def main() -> None:
     print(estimate(options), flush=True)
     found = [row for protocol in PROTOCOLS for row in searched(options, protocol)]
     text = page(pd.DataFrame(found + by_epoch(options)), options, "".join(changed))
-    if options.out:
-        options.out.write_text(text, encoding="utf-8")
-    else:
-        print(text)
+    write_page(text, options.out)
 
 
 if __name__ == "__main__":
