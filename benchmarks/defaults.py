@@ -19,11 +19,11 @@ from typing import Any
 import anndata
 import numpy as np
 import torch
-from _figures import flags, show
 from anndata import AnnData
 from sklearn.metrics import adjusted_rand_score
 
 import bench
+from _figures import flags, show
 from bench.datasets.sim_rna import SimRNA
 from bench.scoring.clustering import kmeans
 

@@ -16,11 +16,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from _array_stubs import write_stubs
-from _figures import flags, show
 from distributed import LocalCluster
 from rich.console import Console
 
+from _array_stubs import write_stubs
+from _figures import flags, show
 from bench.cluster.array import write_array
 from bench.cluster.job_folder import JobFolder
 from bench.cluster.sync import summarize_folder, sync_results

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.sparse as sp
-from _figures import flags, show
 from threadpoolctl import threadpool_limits
+
+from _figures import flags, show
 
 if TYPE_CHECKING:
     from collections.abc import Callable

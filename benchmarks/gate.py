@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from _figures import flags, show
-
 from bench.baseline.baseline_file import (
     FORMAT,
     Baseline,

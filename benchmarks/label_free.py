@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _figures import write_page
 from scipy.stats import spearmanr
 
 import bench
+from _figures import write_page
 from bench.reports.tables.label_free import TEXTS, label_free_table
 from bench.reports.tables.labels import label
 from bench.reports.tables.leaderboard import tidy

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from _figures import flags, show
 from scipy.stats import beta
 
+from _figures import flags, show
 from bench.reports.page.pairwise_section import pairwise_differences
 from bench.reports.tables.leaderboard import leaderboard, tidy
 from bench.reports.tables.verdict import verdict

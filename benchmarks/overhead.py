@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest.mock import patch
 
-from _figures import flags, show
 from rich.console import Console
 
+from _figures import flags, show
 from bench.execute import local_executor
 from bench.execute.run import run
 from bench.store.mlflow_store import Tracker

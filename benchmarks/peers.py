@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from _figures import Clock, context, flags, show
 from torch import nn
 
+from _figures import Clock, context, flags, show
 from bench.contract import Recipe
 from bench.datasets.sim_atac import SimATAC
 from bench.datasets.sim_rna import SimRNA

@@ -30,9 +30,9 @@ from typing import TYPE_CHECKING
 import h5py
 import numpy as np
 import pandas as pd
-from _figures import show
 from anndata.io import write_elem
 
+from _figures import show
 from bench.contract import Recipe
 from bench.data.cache.array_folder import load_array, new_array_folder
 from bench.execute.dataset_reading import open_cache

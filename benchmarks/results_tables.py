@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+
+import bench
+import results
 from _boards import (
     ARI,
     CONTROLS,
@@ -30,9 +33,6 @@ from _boards import (
     spread_text,
 )
 from _figures import write_page
-
-import bench
-import results
 from bench.advice.evaluation import LEAST_SETS, evaluate_rules
 from bench.advice.evidence import FOLDER, read_evidence, write_evidence
 from bench.reports.page.published_section import published_pairs

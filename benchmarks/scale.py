@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 import torch
-from _figures import Clock, context, show
 from anndata import AnnData
 from sklearn.metrics import adjusted_rand_score
 
+from _figures import Clock, context, show
 from bench.methods.nn.train import seeded
 from bench.methods.scimta.cell_model import CellData
 from bench.methods.scimta.initial_clusters import nearest_mean

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy.sparse as sp
 import torch
-from _figures import Clock, context, flags, show
 from torch import Tensor
 
+from _figures import Clock, context, flags, show
 from bench.methods.sccrossrec import state_mixture as states
 from bench.methods.sccrossrec.attention import AttentionRules, attend
 from bench.methods.sccrossrec.cell_graphs import (

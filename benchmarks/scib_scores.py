@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from _figures import write_page
 from anndata import AnnData
 
 import bench
+from _figures import write_page
 from bench.plan.job import dataset_folder
 from bench.scoring.metrics import metrics
 from bench.scoring.unintegrated import unintegrated_components

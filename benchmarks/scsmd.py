@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import torch
-from _figures import Clock, context, flags, show
 from torch import Tensor, nn
 from torch.nn import functional
 
+from _figures import Clock, context, flags, show
 from bench.datasets.sim_rna import SimRNA
 from bench.methods.nn.batches import Block, Cells
 from bench.methods.nn.clusters import label_means

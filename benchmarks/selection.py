@@ -26,10 +26,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from _figures import write_page
 from sklearn.metrics import adjusted_rand_score
 
 import bench
+from _figures import write_page
 from bench.registry import methods
 from bench.reports.tables.statistics import t_interval
 

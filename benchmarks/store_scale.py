@@ -22,11 +22,11 @@ from contextlib import closing
 from pathlib import Path
 
 import numpy as np
-from _figures import flags, show
-from overhead import PLUGIN
 from rich.console import Console
 
+from _figures import flags, show
 from bench.execute.run import run
+from overhead import PLUGIN
 
 ASKED = 20
 DATA = "sim_rna[n_cells=300]"

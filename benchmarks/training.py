@@ -15,8 +15,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
-from _figures import Clock, context, flags, show
 
+from _figures import Clock, context, flags, show
 from bench.contract import Recipe
 from bench.datasets.sim_atac import SimATAC
 from bench.execute.threads import keep_large_blocks

@@ -31,8 +31,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import prepare
 import psutil
+
+import prepare
 from _figures import show
 
 if TYPE_CHECKING:

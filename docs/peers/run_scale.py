@@ -8,6 +8,7 @@ import anndata
 import numpy as np
 import scale.dataset
 import scipy.io
+
 from scale import SCALE_function
 
 counts, out, n_updates = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from _array_stubs import write_stubs
 from _reliability import Row, count_keys, stored_runs, write_part
 
+from _array_stubs import write_stubs
 from bench.cluster.job_folder import JobFolder
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
