@@ -117,7 +117,11 @@ def type_by_cluster(types: pd.Series, clusters: pd.Series) -> pd.DataFrame:
 
     Types run from the most to the fewest cells; clusters without a matching type come last.
     """
-    counts = pd.crosstab(types.astype(str).to_numpy(), clusters.astype(str).to_numpy())
+    row, names = pd.factorize(types.astype(str).to_numpy(), sort=True)
+    column, numbers = pd.factorize(clusters.astype(str).to_numpy(), sort=True)
+    table = np.zeros((len(names), len(numbers)), int)
+    np.add.at(table, (row, column), 1)
+    counts = pd.DataFrame(table, names, numbers)
     counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index]
     rows, columns = linear_sum_assignment(counts.to_numpy(), maximize=True)
     matched = [columns[i] for i in rows.argsort(kind="stable")]

@@ -49,6 +49,9 @@ logger = logging.getLogger(__name__)
 
 FORMATS = ("svg", "png", "pdf")
 _FIGURES_PER_ROW = 3
+_DPI = 150
+_UPRIGHT = 12
+"""Most clusters whose numbers stand upright below a panel."""
 
 
 class NotebookFigure(Figure):
@@ -56,7 +59,7 @@ class NotebookFigure(Figure):
 
     def _repr_png_(self) -> bytes:
         stream = io.BytesIO()
-        self.savefig(stream, format="png", dpi=150, bbox_inches="tight")
+        self.savefig(stream, format="png", dpi=_DPI, bbox_inches="tight")
         return stream.getvalue()
 
 
@@ -72,8 +75,17 @@ def write_figures(
     with mpl.rc_context({"svg.fonttype": "none", "pdf.fonttype": 42, "font.size": 9}):
         for name, figure in _draw_figures(tidy(table), panels, coordinates, curves):
             logger.info(f"figure: {name}")
-            for ending in FORMATS:
-                figure.savefig(folder / f"{name}.{ending}", dpi=150, bbox_inches="tight")
+            _save(figure, folder / name)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    """Write a figure in each format; it is laid out and measured once for all of them."""
+    figure.dpi = _DPI
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    box = figure.get_tightbbox().padded(mpl.rcParams["savefig.pad_inches"])
+    for ending in FORMATS:
+        figure.savefig(path.with_name(f"{path.name}.{ending}"), dpi=_DPI, bbox_inches=box)
 
 
 def _draw_figures(
@@ -200,7 +212,9 @@ def _loss_curves(by_method: dict[str, pd.DataFrame]) -> Figure:
     figure, axes = _subplots(len(by_method), height=2.6)
     for axis, (method, rows) in zip(axes, by_method.items(), strict=True):
         named = rows.assign(name=rows["name"].str.replace("_", " "))
-        sns.lineplot(named, x="step", y="value", hue="name", ax=axis, palette="colorblind")
+        sns.lineplot(
+            named, x="step", y="value", hue="name", ax=axis, palette="colorblind", estimator=None
+        )
         axis.legend(title="")
         axis.set(title=method, xlabel="epoch or iteration", ylabel="value")
         sns.despine(ax=axis)
@@ -210,12 +224,16 @@ def _loss_curves(by_method: dict[str, pd.DataFrame]) -> Figure:
 def _cluster_maps(by_method: dict[str, pd.DataFrame]) -> Figure:
     figure, axes = _subplots(len(by_method), height=3.4)
     for axis, (method, counts) in zip(axes, by_method.items(), strict=True):
-        sns.heatmap(
-            type_shares(counts), cmap="YlGnBu", vmin=0, vmax=100, ax=axis, xticklabels=True,
-            yticklabels=True, cbar_kws={"label": "cells of the type (%)"},
-        )  # fmt: skip
-        axis.tick_params(labelsize=6)
+        # Not seaborn's heat map, which draws the whole figure once for each panel.
+        mesh = axis.pcolormesh(type_shares(counts), cmap="YlGnBu", vmin=0, vmax=100)
+        axis.set_xticks([place + 0.5 for place in range(counts.shape[1])], counts.columns)
+        axis.set_yticks([place + 0.5 for place in range(counts.shape[0])], counts.index)
+        axis.invert_yaxis()
+        axis.tick_params(labelsize=6, length=2)
+        axis.tick_params(axis="x", rotation=90 if counts.shape[1] > _UPRIGHT else 0)
         axis.set(title=method, xlabel=f"cluster ({clustering_label('kmeans')})", ylabel="")
+        sns.despine(ax=axis, left=True, bottom=True)
+    figure.colorbar(mesh, ax=axes, label="cells of the type (%)", shrink=0.6, aspect=30)
     return figure
 
 

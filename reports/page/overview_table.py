@@ -90,15 +90,30 @@ class _View:
         rows = self.rows[self.rows["status"].isin(FAILED)]
         return set(zip(rows["method"], rows["dataset"], strict=True))
 
+    @cached_property
+    def valued(self) -> set[tuple[str, str, str]]:
+        """Group, dataset and metric of each value."""
+        return {
+            (self.groups[name], dataset, key)
+            for (name, dataset), own in self.scores.items() if name in self.groups
+            for key, interval in own.items() if interval.n
+        }  # fmt: skip
+
     def expected(self, method: str, key: str, datasets: Sequence[str]) -> list[str]:
         """Return the datasets on which a method of the same group has a value of a metric."""
         group = self.groups[method]
-        valued = {
-            dataset
-            for (name, dataset), own in self.scores.items()
-            if key in own and own[key].n and self.groups.get(name) == group
-        }
-        return [dataset for dataset in datasets if dataset in valued]
+        return [dataset for dataset in datasets if (group, dataset, key) in self.valued]
+
+    @cached_property
+    def endings(self) -> dict[tuple[str, str], list[tuple[str, Mapping[str, str]]]]:
+        """Method and dataset → why each job ended early (empty if done), its missing scores."""
+        rows = self.rows[["method", "dataset", "status", "reason", "missing"]]
+        found: dict[tuple[str, str], list[tuple[str, Mapping[str, str]]]] = {}
+        for method, dataset, status, reason, missing in rows.itertuples(index=False):
+            done = status == "done"
+            ending = ("", json_texts(missing)) if done else (f"{status}: {reason}", {})
+            found.setdefault((method, dataset), []).append(ending)
+        return found
 
 
 def overview_tables(table: pd.DataFrame, metric: str = MAIN_METRIC) -> SelectableTable:
@@ -271,7 +286,7 @@ def _mean_cell(view: _View, method: str, datasets: Sequence[str], key: str) -> C
     parts = [view.scores.get((method, d), {}).get(key, none) for d in expected]
     lacking = [d for d, part in zip(expected, parts, strict=True) if not part.n]
     if lacking or not parts:
-        return Cell("–", tip=_reason(view.rows, method, lacking or datasets, key))
+        return Cell("–", tip=_reason(view, method, lacking or datasets, key))
     mean, half = mean_of_means(parts)
     digits = 1 if key.endswith("n_clusters") else 3 if "/" in key else 0
     seeds = sorted({part.n for part in parts})
@@ -288,14 +303,10 @@ def _mean_cell(view: _View, method: str, datasets: Sequence[str], key: str) -> C
     return Cell(text, repr(mean), tip, spread=spread)
 
 
-def _reason(table: pd.DataFrame, method: str, datasets: Sequence[str], key: str) -> str:
+def _reason(view: _View, method: str, datasets: Sequence[str], key: str) -> str:
     """Return why a method has no value of a metric on some datasets."""
-    rows = table[(table["method"] == method) & table["dataset"].isin(datasets)]
-    texts = [
-        f"{row['status']}: {row['reason']}" if row["status"] != "done"
-        else json_texts(row["missing"]).get(key, "not recorded")
-        for row in rows[["status", "reason", "missing"]].to_dict("records")
-    ]  # fmt: skip
+    endings = [one for dataset in datasets for one in view.endings.get((method, dataset), [])]
+    texts = [early or missing.get(key, "not recorded") for early, missing in endings]
     return "; ".join(dict.fromkeys(texts)) or f"not run on {', '.join(datasets)}"
 
 
