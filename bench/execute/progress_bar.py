@@ -1,4 +1,7 @@
-"""The progress of a run: a bar with an estimate in a terminal, elsewhere one line a job."""
+"""The progress of a run: a bar with an estimate in a terminal, elsewhere lines.
+
+A line a job, and one of a running fit where a minute passed without any.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 
 _NAME, _BAR, _COUNT, _ELAPSED, _NOTE = 26, 10, 9, 7, 24
 """Widths of the columns in a terminal of 80; a wider one shows more of names, bars and notes."""
+_SILENCE = 60.0
+"""Seconds without a line after which a log hears of a running fit."""
 STYLES = {"done": "green", "pruned": "dim", "skipped": "dim", "unavailable": "dim"}
 
 
@@ -133,6 +138,7 @@ class ProgressDisplay:
         self._started = time.monotonic()
         self._count = done
         self._lock = threading.Lock()
+        self._last_line = self._started
         self._running: dict[str, Any] = {}
         self._progress = Progress(
             *_columns(console.width), console=console, transient=True,
@@ -160,6 +166,22 @@ class ProgressDisplay:
                 self._running[job.score_key], completed=report["step"], total=report["total"],
                 notes=notes,
             )  # fmt: skip
+            if self._progress.disable and time.monotonic() - self._last_line >= _SILENCE:
+                self._last_line = time.monotonic()
+                text = ", ".join([self._position(job), *notes])
+                self._console.print(escape(f"{job.name}  {text}"), highlight=False)
+
+    def _position(self, job: Job) -> str:
+        """Return the step of a running fit, of how many, and the time left at its pace."""
+        task = self._progress.tasks[self._progress.task_ids.index(self._running[job.score_key])]
+        step = f"step {task.completed:,.0f}"
+        if not task.total:
+            return step
+        step += f" of {task.total:,.0f}"
+        if not task.completed or task.elapsed is None:
+            return step
+        left = task.elapsed * (task.total / task.completed - 1)
+        return f"{step}, about {format_duration(left)} left"
 
     def show_end(self, job: Job, result: Result | None) -> None:
         """Show how a job ended; ``None``: another process has done it."""
@@ -168,6 +190,7 @@ class ProgressDisplay:
             if task is not None:
                 self._progress.remove_task(task)
             self._count += 1
+            self._last_line = time.monotonic()
             self._progress.update(self._all, completed=self._count, ends_at=self._ends_at())
         width = len(str(self._total))
         number = f"{self._count:>{width}}/{self._total}" if self._total else f"{self._count}"
