@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.contract import cells_of, is_paired
+from bench.contract.method import declared_inputs
+from bench.contract.proteins import protein_counts
 from bench.data.file_names import display_name
 from bench.data.user_file import read_user_file
 from bench.digests import source_digest
@@ -19,6 +21,7 @@ from bench.execute.threads import set_threads
 from bench.plan.device import resolve_device
 from bench.plan.methods import configure_methods
 from bench.registry import methods as method_registry
+from bench.reports.tables.eligible import told_text, told_words
 from bench.scoring.holdout import VisibleLabels
 from bench.scoring.scorer import score
 from bench.seeds import derive_seed
@@ -51,6 +54,8 @@ class FileFit:
     """File name → its content in words."""
     scores: Scores
     seconds: float
+    told: str = ""
+    """What the fit was told about the types, in words; empty for counts only."""
 
 
 def fit_file(
@@ -101,7 +106,18 @@ def fit_file(
         if hasattr(chosen, "configuration"):
             facts["configuration"] = chosen.configuration()
         files = write_fit(folder, facts, estimator, scores, inputs, options)
-    return FileFit(folder, files, scores, seconds)
+    return FileFit(folder, files, scores, seconds, _told(chosen, inputs, options))
+
+
+def _told(method: Method, inputs: FileInputs, options: FitOptions) -> str:
+    """Return what a fit was told about the types, in words."""
+    given = {
+        "n_clusters": inputs.n_clusters is not None, "markers": inputs.markers is not None,
+        "proteins": protein_counts(cells_of(inputs.data)) is not None,
+    }  # fmt: skip
+    told = told_text(name for name in declared_inputs(method) if given.get(name))
+    words = [told_words(told)] if told else []
+    return " and ".join([*words, *[str(path) for path in (options.setup,) if path is not None]])
 
 
 def _fit(

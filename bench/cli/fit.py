@@ -89,7 +89,8 @@ def fit_command(
             options=options, listener=listener,
         )  # fmt: skip
     if fitted is not None:
-        typer.echo(f"{method} on {file.name}: {fitted.seconds:.1f} s")
+        told = f", told {fitted.told}" * bool(fitted.told)
+        typer.echo(f"{method} on {file.name}: {fitted.seconds:.1f} s{told}")
         print_files(fitted.folder, fitted.scores.values, fitted.files)
 
 

@@ -286,6 +286,7 @@ def test_an_autoencoder_through_the_command_line(text: Path, types: Path, tmp_pa
     assert result.exit_code == 0, result.output
     for words in ("clusters: 3, the number of types", "kmeans: ARI", "leiden: ARI", "umap.png"):
         assert words in result.output
+    assert ", told" not in result.output
     cells = [f"cell{i}" for i in range(60)]
     latent = pd.read_csv(out / "latent.csv", index_col="cell")
     assert list(latent.index) == cells

@@ -62,6 +62,7 @@ def test_a_fit_by_configuration_writes_the_tables(files: Path):
     header = (files / "done" / "6_test.csv").read_text().splitlines()[0].split(",")
     assert header[:2] == ["cell", "main.1"]
     assert json.loads((files / "done" / "fit.json").read_text())["setup"] == "config.json"
+    assert "told config.json" in outcome.output
 
 
 def test_an_error_in_a_file_ends_with_2_and_its_place(files: Path):
@@ -85,6 +86,7 @@ def test_marker_lists_are_required_and_read(files: Path):
     )  # fmt: skip
     assert outcome.exit_code == 0, outcome.output
     assert json.loads((files / "done" / "fit.json").read_text())["markers"] == "m.gmt"
+    assert "told marker genes" in outcome.output
 
 
 # --- interrupted fits ------------------------------------------------------------------------
