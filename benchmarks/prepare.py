@@ -1,17 +1,16 @@
-"""Preparation from the disk at 10,000, 100,000 and 1,000,000 cells × 28,000 genes, 3 % not zero.
+"""Preparation from the disk beside scanpy: 28,000 genes, 3 % of the entries not zero.
 
     python benchmarks/prepare.py [--quick] [--json FILE] [--cells 10000,100000,1000000]
 
 Counts of eight cell types are drawn block by block into files; after 50,000 cells they repeat,
 which makes no difference to the time. Each stage then runs in a process of its own, so that
-seconds and peak resident memory (libraries included) are the stage's: reading the counts through
-the filters; the same and normalising every cell; the same and selecting 2,000
-variable genes; the whole recipe (filters, normalisation, log, 2,000 genes, scaled and clipped)
-written to the disk and verified. Up to 100,000 cells scanpy does the last in memory beside it,
-without writing; the ratio of times is that of processor seconds, which a busy machine changes
-little. `loading` is what a run does with a file of its user: the same counts as an `.h5ad` are
-read, checked and written into the cache, by a process of its own. `driver_gib` is the peak of the
-process that asks for it. The files are removed at the end.
+seconds and peak resident memory (GiB, libraries included) are the stage's. `loading` is what a run
+does with a file of its user: the same counts as an `.h5ad` are read, checked and written into the
+cache by a process of its own; its GiB are those of the process that asks for it. `filters` reads
+the counts through the filters; `normalisation` does the same and normalises every cell; `variable`
+does the same and selects 2,000 variable genes; `matrix` is the whole recipe (filters,
+normalisation, log, 2,000 genes, scaled and clipped), written to the disk and verified. Up to
+100,000 cells `scanpy` does the last in memory, without writing.
 """
 
 from __future__ import annotations
@@ -66,9 +65,8 @@ def main() -> None:
     figures: dict[str, float] = {}
     for n_cells in sizes:
         with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
-            for name, value in one_size(n_cells, Path(folder), options.stages.split(",")).items():
-                figures[f"{n_cells}_{name}"] = value
-                print(f"{n_cells}_{name} {value:.4g}", flush=True)
+            found = one_size(n_cells, Path(folder), options.stages.split(","))
+            figures |= {f"{row}/{n_cells:,} cells: {unit}": v for (row, unit), v in found.items()}
     show(figures, options.json)
 
 
@@ -84,8 +82,8 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def one_size(n_cells: int, folder: Path, stages: list[str]) -> dict[str, float]:
-    """Return the figures of one number of cells."""
+def one_size(n_cells: int, folder: Path, stages: list[str]) -> dict[tuple[str, str], float]:
+    """Return the figures of one number of cells by stage and unit."""
     values = n_cells * N_GENES * DENSITY
     needed, free = 27 * values + 10_000 * n_cells, shutil.disk_usage(folder).free
     if needed > free:
@@ -95,7 +93,7 @@ def one_size(n_cells: int, folder: Path, stages: list[str]) -> dict[str, float]:
         )
     this = [sys.executable, __file__, "--folder", str(folder), "--cells", str(n_cells)]
     subprocess.run([*this, "--stage", "generate"], check=True)
-    figures = {"density": len(stored(folder).data) / n_cells / N_GENES}
+    figures: dict[tuple[str, str], float] = {}
     for stage in stages:
         if stage == "scanpy" and n_cells > LARGEST_IN_MEMORY:
             continue
@@ -103,11 +101,12 @@ def one_size(n_cells: int, folder: Path, stages: list[str]) -> dict[str, float]:
             subprocess.run([*this, "--stage", "h5ad"], check=True)
         command = [*this, "--stage", stage]
         output = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True).stdout
-        for name, value in json.loads(output.splitlines()[-1]).items():
-            figures[f"{stage}_{name}"] = value
-    if "scanpy_s" in figures:
-        figures["matrix_to_scanpy_time"] = figures["matrix_cpu_s"] / figures["scanpy_cpu_s"]
-        figures["matrix_to_scanpy_memory"] = figures["matrix_gib"] / figures["scanpy_gib"]
+        print(n_cells, stage, output.splitlines()[-1], flush=True)
+        for unit, value in json.loads(output.splitlines()[-1]).items():
+            figures[stage, unit] = value
+    if ("scanpy", "CPU s") in figures:
+        for unit in ("CPU s", "GiB"):
+            figures["matrix ÷ scanpy", unit] = figures["matrix", unit] / figures["scanpy", unit]
     return figures
 
 
@@ -179,8 +178,8 @@ def measure(stage: str, folder: Path) -> dict[str, float]:
     timed = STAGES[stage](counts, folder)
     seconds, cpu_seconds = timed or (time.perf_counter() - started, time.process_time() - cpu)
     if stage == "loading":
-        return {"s": seconds, "driver_gib": peak_memory()}
-    return {"s": seconds, "cpu_s": cpu_seconds, "gib": peak_memory()}
+        return {"s": seconds, "GiB": peak_memory()}
+    return {"s": seconds, "CPU s": cpu_seconds, "GiB": peak_memory()}
 
 
 def peak_memory() -> float:
