@@ -56,7 +56,7 @@ BENCHMARKS = (
     ),
     Benchmark("report_page"),
     Benchmark("training", remark="The aim is half the rate of sgemm at batches of 512."),
-    Benchmark("peers"),
+    Benchmark("peers", remark="The aim is half of a peer's time to the same loss."),
     Benchmark(
         "factorization",
         remark="`lsnmf` is Lin's algorithm: a gradient step is several passes in NumPy, "
