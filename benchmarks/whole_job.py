@@ -8,7 +8,7 @@ report. Its processes are watched from outside. The stages are those of ``bench 
 file is read, checked and written into the cache; first method only), `prepare` (unless another
 method has the same recipe), `fit`, `score`, and `report` (commit, tables, figures and UMAP: what
 follows the scores). Seconds are from start to end of the process, libraries included; CPU seconds
-change little on a busy machine, so exponents are theirs. Memory is the peak resident memory of the
+depend less on what else runs, so exponents are theirs. Memory is the peak resident memory of the
 process, with the pages of mapped files that it has read. `driver` is the process of the command
 itself. An exponent is log(seconds / seconds) / log(cells / cells) of the smallest and the largest
 number of cells. Sizes and methods may be run one by one into one ``--json``, with ``--keep`` on
