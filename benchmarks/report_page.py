@@ -45,7 +45,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         bench(folder, "run", *jobs, "--no-report")
-        figures = {}
+        figures: dict[str, float] = {}
         for row, flag in ROWS.items():
             wall, cpu = bench(folder, "report", *jobs, flag)
             figures |= {f"{row}/s": wall, f"{row}/CPU s": cpu}
