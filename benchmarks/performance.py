@@ -160,7 +160,9 @@ def page(folder: Path) -> str:
             continue
         facts = json.loads(path.read_text())
         title, *text = explanation(one.script)
-        parts.append(f"## {title.rstrip('.')} (`{one.command}`)\n")
+        head, _, content = title.rstrip(".").partition(": ")
+        parts.append(f"## {head}\n")
+        parts.append(f"`{one.command}`" + (f": {content}.\n" if content else "\n"))
         parts += [f"{paragraph}\n" for paragraph in text]
         parts.append("\n".join(lines(facts["figures"])) + "\n")
         parts += [f"{one.remark}\n"] if one.remark else []
