@@ -168,20 +168,9 @@ class ProgressDisplay:
             )  # fmt: skip
             if self._progress.disable and time.monotonic() - self._last_line >= _SILENCE:
                 self._last_line = time.monotonic()
-                text = ", ".join([self._position(job), *notes])
+                of = f" of {report['total']:,}" if report["total"] else ""
+                text = ", ".join([f"step {report['step']:,}{of}", *notes])
                 self._console.print(escape(f"{job.name}  {text}"), highlight=False)
-
-    def _position(self, job: Job) -> str:
-        """Return the step of a running fit, of how many, and the time left at its pace."""
-        task = self._progress.tasks[self._progress.task_ids.index(self._running[job.score_key])]
-        step = f"step {task.completed:,.0f}"
-        if not task.total:
-            return step
-        step += f" of {task.total:,.0f}"
-        if not task.completed or task.elapsed is None:
-            return step
-        left = task.elapsed * (task.total / task.completed - 1)
-        return f"{step}, about {format_duration(left)} left"
 
     def show_end(self, job: Job, result: Result | None) -> None:
         """Show how a job ended; ``None``: another process has done it."""
