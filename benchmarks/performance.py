@@ -88,8 +88,8 @@ BENCHMARKS = (
     ),
     Benchmark(
         "scsmd",
-        remark="The aims are ten times in phase 1 and five times in all. What is left are mostly "
-        "convolutions, which run as fast as a matrix product on this thread.",
+        remark="The aims are ten times for `cluster` and five for as many epochs of each. What is "
+        "left are mostly convolutions, which run as fast as a matrix product on this thread.",
     ),
     Benchmark("sccrossrec"),
     Benchmark("engine"),

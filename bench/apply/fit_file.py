@@ -110,14 +110,19 @@ def fit_file(
 
 
 def _told(method: Method, inputs: FileInputs, options: FitOptions) -> str:
-    """Return what a fit was told about the types, in words."""
+    """Return what a fit was told about the types, in words.
+
+    Without labels a number of clusters is the user's choice.
+    """
     given = {
-        "n_clusters": inputs.n_clusters is not None, "markers": inputs.markers is not None,
+        "n_clusters": inputs.labels is not None, "markers": inputs.markers is not None,
         "proteins": protein_counts(cells_of(inputs.data)) is not None,
     }  # fmt: skip
     told = told_text(name for name in declared_inputs(method) if given.get(name))
     words = [told_words(told)] if told else []
-    return " and ".join([*words, *[str(path) for path in (options.setup,) if path is not None]])
+    if options.setup is not None:
+        words.append(str(options.setup))
+    return " and ".join(words)
 
 
 def _fit(
